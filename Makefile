@@ -1,0 +1,75 @@
+# Everything a person runs, by name. `make` alone lists it.
+#
+# Needs make, Python 3.11 to 3.13 and pip's package index, nothing else. All names here are relative, because make
+# cannot have a blank in a target's name and a clone may well lie in a folder that has one.
+
+PY := .venv/bin/python
+
+# Handed on to the command: make demo ARGS=--help, make test ARGS='-k harness', make bench ARGS='harness --help'
+ARGS ?=
+# Up to four processes: the tests start a real PostgreSQL and a real object server beside themselves.
+TEST_WORKERS ?= 4
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo dev test check lint types layers docs format bench pins clean distclean
+
+help: ## list these targets
+	@echo 'make demo and make test are all it takes; each sets up its own .venv first.'
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo "Options: ARGS='...' is handed to demo, dev, test and bench; PYTHON=/path/to/python3.12 chooses the Python."
+
+setup: ## make .venv and install the pinned packages (the others do it by themselves)
+	@sh scripts/setup.sh
+
+demo: setup ## run the migration on the sample clinic and say what happened
+	@.venv/bin/fm-migration demo $(ARGS)
+
+dev: setup ## open the Dagster UI on the sample clinic
+	@.venv/bin/fm-migration dev $(ARGS)
+
+# The folder for coverage's data is a fresh one, so that two runs at the same moment do not add up each other's.
+# `logical` because `auto` counts cores without their hyper-threads, which on a small machine is one.
+test: setup ## run the tests, with coverage
+	@data=$$(mktemp -d) && trap 'rm -rf "$$data"' EXIT && \
+	COVERAGE_FILE="$$data/coverage" $(PY) -m pytest -n logical --maxprocesses $(TEST_WORKERS) --dist worksteal \
+	  --cov --cov-report=term --durations=10 $(ARGS)
+
+check: lint types layers docs ## everything but the tests: style, types, layers, documentation
+
+lint: setup ## ruff: style and formatting
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+types: setup ## mypy, strict
+	$(PY) -m mypy
+
+layers: setup ## import-linter: who may import whom
+	.venv/bin/lint-imports
+
+docs: setup ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
+
+format: setup ## let ruff format and repair what it can
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+bench: setup ## list the benchmarks; make bench ARGS=NAME runs one
+	@$(PY) -m bench $(ARGS)
+
+pins: setup ## write constraints.txt anew with the newest versions that fit
+	@$(PY) scripts/pins.py
+
+clean: ## remove caches and built files
+	rm -rf .coverage .coverage.* coverage.xml site build dist fm_migration.egg-info screenshots
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find fm_migration fm_migration_tests bench -type d -name __pycache__ -prune -exec rm -rf {} +
+
+distclean: clean ## the same, and .venv and the sample clinic too
+	@pid=$$(head -n 1 .fm_migration/postgres/postmaster.pid 2>/dev/null); \
+	if [ -n "$$pid" ] && kill -0 "$$pid" 2>/dev/null; then \
+	  echo "The sample clinic's PostgreSQL is running (process $$pid). End what uses it (make dev, the tests), then try again." >&2; \
+	  exit 1; \
+	fi
+	rm -rf .venv .fm_migration

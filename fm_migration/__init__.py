@@ -1,0 +1,16 @@
+"""Moves a clinic's photographs from FileMaker and an S3 dump into its Django app, and keeps them linked.
+
+The packages, from the edge inwards; each may import those below it, never those above:
+
+    cli, definitions     the two doors: a terminal and Dagster
+    defs                 all that Dagster sees
+    places               which database and which object store this process works on
+    embedded             the PostgreSQL, the object store and the sample clinic that need no set-up
+    report               findings, the page, the files
+    clinic               the clinic's database: contract, planning, applying
+    ledger               our own schema: tables, migrations, identity history, journal
+    filemaker, objects, images    the three kinds of source, each knowing nothing of the others
+    settings, errors     what everybody may use
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,244 @@
+"""The command `fm-migration`: what a person at a terminal needs beside the Dagster UI.
+
+Belongs here: arguments, printing, exit codes. Does not belong here: any decision; each command calls one function.
+Imports are made inside the commands, so that `fm-migration --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from fm_migration.errors import FmMigrationError
+
+if TYPE_CHECKING:
+    from fm_migration.embedded.stack import Stack
+    from fm_migration.places import Places
+    from fm_migration.settings import Settings
+
+app = typer.Typer(
+    help="Moves a clinic's photographs from FileMaker into its Django app and keeps them linked to the right patient.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+db = typer.Typer(help="Our own schema in the clinic's database.", no_args_is_help=True)
+sample = typer.Typer(help="The sample clinic of the embedded stack.", no_args_is_help=True)
+stack = typer.Typer(help="The embedded PostgreSQL and object server.", no_args_is_help=True)
+app.add_typer(db, name="db")
+app.add_typer(sample, name="sample")
+app.add_typer(stack, name="stack")
+
+console = Console(highlight=False)
+
+
+def main() -> None:
+    """Run a command; an error of ours is one sentence on standard error and exit code 1."""
+    try:
+        app()
+    except FmMigrationError as error:
+        Console(stderr=True, highlight=False, style="red", soft_wrap=True).print(str(error), markup=False)
+        sys.exit(1)
+
+
+@app.command()
+def demo() -> None:
+    """Run the whole migration on the sample clinic, and say what happened."""
+    from fm_migration.cli.demo import run_demo
+
+    run_demo(console)
+
+
+@app.command()
+def dev(
+    port: Annotated[int, typer.Option(help="Port of the UI; another free one is taken when it is in use.")] = 3000,
+) -> None:
+    """Open the Dagster UI, with its daemon, on the places that the settings name."""
+    from fm_migration.cli.dev import run_dev
+
+    sys.exit(run_dev(port, console))
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print findings as JSON.")] = False,
+) -> None:
+    """Check everything that a migration needs; exit 1 when something is not well."""
+    from fm_migration.doctor import Finding, examine
+
+    findings: list[Finding] = []
+    for finding in examine():
+        findings.append(finding)
+        if not as_json:
+            _print_finding(finding.well, finding.check, finding.said, finding.remedy)
+    if as_json:
+        typer.echo(json.dumps([finding.as_dict() for finding in findings], indent=2))
+    raise typer.Exit(0 if all(finding.well for finding in findings) else 1)
+
+
+def _print_finding(well: bool, check: str, said: str, remedy: str) -> None:
+    mark = "[green]✓[/]" if well else "[red]✗[/]"
+    console.print(f"{mark} {check}: ", end="")
+    console.print(said, markup=False, soft_wrap=True)
+    if remedy:
+        console.print(f"  → {remedy}", markup=False, soft_wrap=True)
+
+
+@db.command("upgrade")
+def db_upgrade(revision: Annotated[str, typer.Argument(help="A revision, or `head`.")] = "head") -> None:
+    """Bring our schema up to date."""
+    from fm_migration.ledger import schema
+
+    engine = _places().engine
+    schema.upgrade(engine, revision)
+    with engine.connect() as connection:
+        console.print(f"schema fm_migration is at {schema.current_revision(connection)}")
+
+
+@db.command("downgrade")
+def db_downgrade(revision: Annotated[str, typer.Argument(help="A revision, or `base` to remove it whole.")]) -> None:
+    """Take our schema back. What it knew beyond that revision is lost, the history of patients' ids included."""
+    from fm_migration.ledger import schema
+
+    engine = _places().engine
+    if not typer.confirm("This removes what our schema knows beyond that revision. Go on?"):
+        raise typer.Abort
+    schema.downgrade(engine, revision)
+    with engine.connect() as connection:
+        console.print(f"schema fm_migration is at {schema.current_revision(connection) or 'nothing'}")
+
+
+@db.command("status")
+def db_status() -> None:
+    """At which revision our schema is, and which one this version needs."""
+    from fm_migration import database
+    from fm_migration.ledger import schema
+
+    places = _places()
+    database.check(places.engine)
+    with places.engine.connect() as connection:
+        found = schema.current_revision(connection)
+    console.print(f"found {found or 'nothing'}, needed {schema.newest_revision()}")
+    raise typer.Exit(0 if found == schema.newest_revision() else 1)
+
+
+def _places() -> Places:
+    from fm_migration.places import find_places
+
+    return find_places(_settings())
+
+
+@sample.command("make")
+def sample_make(
+    size: Annotated[float | None, typer.Option(help="1 is the real clinic: 6,490 photographs.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed makes the same clinic.")] = None,
+    stale: Annotated[bool, typer.Option("--stale", help="With the stale batches of nine failed repairs.")] = False,
+) -> None:
+    """Throw the sample clinic away and make another one."""
+    from fm_migration.embedded.furnish import clear, furnish, truth_of
+
+    given = {"sample_size": size, "sample_seed": seed, "sample_variant": "stale" if stale else None}
+    settings = _settings(**{name: value for name, value in given.items() if value is not None})
+    running = _stack(settings)
+    clear(running)
+    with _progress() as tell:
+        export = furnish(running, settings, tell)
+    console.print(f"export {export}\ntruth  {truth_of(running)}", markup=False, soft_wrap=True)
+    console.print("Set the same FM_SAMPLE_* for the commands that follow, where they differ from the defaults.")
+
+
+@sample.command("reimport")
+def sample_reimport(
+    pause: Annotated[float, typer.Option(help="Seconds between two hundreds of patients.")] = 0.0,
+    keep_ids: Annotated[bool, typer.Option("--keep-ids", help="Without deleting first: UUIDs stay.")] = False,
+) -> None:
+    """Play the clinic's re-import: delete the patients and create them again under new UUIDs."""
+    import psycopg
+
+    from fm_migration.embedded.sample.reimport import play_reimport
+
+    settings = _settings()
+    running = _stack(settings)
+    with psycopg.connect(running.database_url()) as connection, _progress() as tell:
+        for step in play_reimport(connection, pause=pause, keep_ids=keep_ids, seed=settings.sample_seed):
+            tell(step.phase, step.done, step.total)
+
+
+@stack.command("status")
+def stack_status() -> None:
+    """Whether the embedded servers run, and where."""
+    from fm_migration.embedded.state import Layout, read_state
+
+    state = read_state(Layout(_settings().home.resolve()))
+    if state is None or not state.keeper.is_alive():
+        console.print("not running; any command that needs them starts them")
+        raise typer.Exit(1)
+    console.print(f"PostgreSQL on 127.0.0.1:{state.postgres.port}, objects on 127.0.0.1:{state.objects.port}")
+
+
+@stack.command("run")
+def stack_run() -> None:
+    """Keep the embedded servers up until Ctrl-C, and print how to reach them, passwords included."""
+    from fm_migration.embedded import object_server
+    from fm_migration.places import find_places
+
+    settings = _settings()
+    running = _stack(settings)
+    find_places(settings)
+    console.print(f"psql '{running.database_url()}'", markup=False, soft_wrap=True)
+    console.print(
+        f"AWS_ACCESS_KEY_ID={running.access_key} AWS_SECRET_ACCESS_KEY={running.secret_key} "
+        f"AWS_DEFAULT_REGION={object_server.REGION} "
+        f"aws --endpoint-url {object_server.url(running.objects_port)} s3 ls",
+        markup=False,
+        soft_wrap=True,
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.pause()
+
+
+@stack.command("stop")
+def stack_stop() -> None:
+    """Stop the embedded servers, whoever uses them."""
+    from fm_migration.embedded.processes import end
+    from fm_migration.embedded.state import Layout, read_state
+
+    state = read_state(Layout(_settings().home.resolve()))
+    if state is not None and state.keeper.is_alive():
+        end(state.keeper.process(), signal.SIGTERM, seconds=60)
+    console.print("stopped")
+
+
+def _settings(**overrides: Any) -> Settings:
+    from fm_migration.settings import load_settings
+
+    return load_settings(**overrides)
+
+
+def _stack(settings: Settings) -> Stack:
+    from fm_migration.embedded.stack import hold
+
+    return hold(settings)
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar per kind of work, on a terminal; silence elsewhere."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        known: dict[str, Any] = {}
+
+        def tell(what: str, done: int, total: int) -> None:
+            if what not in known:
+                known[what] = bars.add_task(what)
+            bars.update(known[what], completed=done, total=total)
+
+        yield tell

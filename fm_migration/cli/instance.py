@@ -1,0 +1,40 @@
+"""The Dagster instance of this project: its folder, its `dagster.yaml`, its first start.
+
+Whoever sets DAGSTER_HOME keeps an instance of their own, and nothing here touches it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+
+import fm_migration
+from fm_migration.settings import Settings
+
+PROJECT = Path(fm_migration.__file__).resolve().parent.parent
+
+
+def prepare_dagster_home(settings: Settings) -> Path:
+    """DAGSTER_HOME, set for this process and its children, with a storage that is ready for several at once.
+
+    A new SQLite storage that webserver and daemon open at the same moment can end up with two migration heads, so
+    one process makes it before either starts.
+    """
+    if "DAGSTER_HOME" not in os.environ:
+        home = settings.home.resolve() / "dagster"
+        home.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(PROJECT / "dagster.yaml", home / "dagster.yaml")
+        os.environ["DAGSTER_HOME"] = str(home)
+    with open_instance():
+        return Path(os.environ["DAGSTER_HOME"])
+
+
+@contextmanager
+def open_instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.get() as instance:
+        yield instance

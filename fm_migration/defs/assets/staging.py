@@ -1,0 +1,311 @@
+"""Staging: the export, the bucket and the patients, read into our own schema without losing or inventing anything.
+
+Each of the three has a blocking check that fails before anything was written: a run stops there, and what was read
+last stays in place.
+
+No `from __future__ import annotations` here: Dagster reads the types of configs and resources from the functions.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from fm_migration import staging
+from fm_migration.defs.catalogue import OWNERS, column_lineage, problem_table, table_metadata
+from fm_migration.defs.failures import as_failure, readable_failures
+from fm_migration.defs.resources import DatabaseResource, ObjectStoreResource, SettingsResource
+from fm_migration.errors import ImplausibleInputError
+from fm_migration.filemaker.problems import Problem
+from fm_migration.ledger.csv_metadata import CsvUpdate
+from fm_migration.ledger.identity import IdentityUpdate
+from fm_migration.ledger.inventory import InventoryUpdate
+
+GROUP = "staging"
+
+#: By how much the share of Types that only `other` fits may grow before somebody should look at the table of types.
+TOLERATED_OTHER = 0.03
+
+
+class CsvMetadataConfig(dg.Config):
+    """Of a run that reads the export."""
+
+    accept_fewer: bool = Field(
+        default=False,
+        description="Take an export that is empty or more than a tenth smaller than the last one. "
+        "Only when the rows were really removed in FileMaker.",
+    )
+
+
+class InventoryConfig(dg.Config):
+    """Of a run that lists the bucket."""
+
+    accept_fewer: bool = Field(
+        default=False,
+        description="Take a listing with far fewer originals than the last one. Only when they were really removed.",
+    )
+
+
+class PatientMapConfig(dg.Config):
+    """Of a run that reads the patients."""
+
+    accept_missing: bool = Field(
+        default=False,
+        description="Go on although many known patients are missing from the table. Only when they were really "
+        "removed: while a re-import is under way, wait instead.",
+    )
+
+
+CSV_LINEAGE = column_lineage(
+    "filemaker_export",
+    {
+        "recid": ("recid",),
+        "image_id": ("id",),
+        "contact": ("id_Contact",),
+        "contact_text": ("id_Contact",),
+        "taken_on": ("date",),
+        "date_text": ("date",),
+        "file_name": ("fileNane", "Name of file"),
+        "type_text": ("Type",),
+        "category": ("Type",),
+        "nexus_export_date": ("NexusExportDate",),
+    },
+)
+
+
+@dg.asset(
+    deps=["filemaker_export"],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"csv", "postgres"},
+    tags={"domain": "filemaker"},
+    pool="database",
+    description="One row per row of FileMaker's export, normalised, with its problems. Says of each photograph which "
+    "patient it belongs to, when it was taken and what it shows. No row is ever dropped: what is wrong with it stands "
+    "in its column `problems`.",
+    check_specs=[
+        dg.AssetCheckSpec(
+            "export_is_plausible",
+            asset="csv_metadata",
+            blocking=True,
+            description="The export has rows, and not over a tenth fewer than the last one. If it fails, the former "
+            "rows are still in place: export all records again, or run with `accept_fewer: true`.",
+        ),
+        dg.AssetCheckSpec(
+            "rows_are_sound",
+            asset="csv_metadata",
+            description="No row has a problem that keeps its photograph from being linked, such as a recid that "
+            "stands in the export twice. The metadata names each problem with its remedy.",
+        ),
+        dg.AssetCheckSpec(
+            "dates_are_certain",
+            asset="csv_metadata",
+            description="The order of day and month was proven by the column or set. If not, set FM_DATE_ORDER.",
+        ),
+        dg.AssetCheckSpec(
+            "types_are_known",
+            asset="csv_metadata",
+            description="At most 3 % of the rows have a Type that only the category `other` fits. If more do, add "
+            "their words to a table of your own, FM_EXPORT_TYPES.",
+        ),
+    ],
+)
+def csv_metadata(
+    context: dg.AssetExecutionContext,
+    config: CsvMetadataConfig,
+    settings: SettingsResource,
+    database: DatabaseResource,
+) -> Iterator[Any]:
+    with readable_failures():
+        try:
+            with database.engine().begin() as connection:
+                update = staging.stage_export(
+                    connection, settings.places(), accept_fewer=config.accept_fewer, run_id=context.run_id
+                )
+                table = table_metadata(connection, "fm_migration.csv_metadata")
+        except ImplausibleInputError as error:
+            yield _refusal("export_is_plausible", error)
+            raise as_failure(error) from None
+        yield dg.MaterializeResult(
+            data_version=dg.DataVersion(update.data_version),
+            metadata={**table, **_csv_facts(update), "dagster/column_lineage": CSV_LINEAGE},
+            check_results=list(_csv_checks(update)),
+        )
+
+
+def _csv_facts(update: CsvUpdate) -> dict[str, Any]:
+    problems = {name: (count, Problem(name).meaning, Problem(name).remedy) for name, count in update.problems.items()}
+    return {
+        "rows_read": update.rows,
+        "rows_refused": update.refused,
+        "category_other": update.other_category,
+        **{f"problem/{problem.value}": update.problems.get(problem.value, 0) for problem in Problem},
+        "problems": problem_table(problems),
+        **{f"dialect/{name}": value for name, value in update.dialect.items()},
+        "date_order": f"{update.date_order} ({update.date_order_reason})",
+    }
+
+
+def _csv_checks(update: CsvUpdate) -> Iterator[dg.AssetCheckResult]:
+    yield _result("export_is_plausible", passed=True, rows=update.rows, rows_before=update.former_rows or 0)
+    blocking = {name: count for name, count in update.problems.items() if Problem(name).blocks_linking}
+    yield _result("rows_are_sound", passed=not blocking, **blocking)
+    yield _result(
+        "dates_are_certain",
+        passed=not any(caution == "ambiguous_date_order" for caution in update.cautions),
+        order=update.date_order,
+        reason=update.date_order_reason,
+    )
+    share = update.other_category / update.rows if update.rows else 0.0
+    yield _result("types_are_known", passed=share <= TOLERATED_OTHER, share_of_other=share, rows=update.other_category)
+
+
+@dg.asset(
+    deps=["bulk_dump"],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"s3", "postgres"},
+    tags={"domain": "s3"},
+    pool="s3",
+    description="One row per object ever listed in the bucket, classified as original, thumbnail, quarantined or "
+    "other, with what its key says. Present objects are those that the last complete listing saw; vanished ones are "
+    "marked with the snapshot that missed them, never removed.",
+    check_specs=[
+        dg.AssetCheckSpec(
+            "listing_is_plausible",
+            asset="s3_inventory",
+            blocking=True,
+            description="The listing is complete and has originals, not over a tenth fewer than the last one. If it "
+            "fails, the former inventory is still in place: check bucket and prefixes, or run with "
+            "`accept_fewer: true`.",
+        ),
+        dg.AssetCheckSpec(
+            "originals_have_names",
+            asset="s3_inventory",
+            description="Every original is named by a recid or an image id, so that its row can be found.",
+        ),
+        dg.AssetCheckSpec(
+            "originals_have_bytes",
+            asset="s3_inventory",
+            description="No original is empty. Empty ones must be exported from FileMaker again.",
+        ),
+    ],
+)
+def s3_inventory(
+    context: dg.AssetExecutionContext,
+    config: InventoryConfig,
+    settings: SettingsResource,
+    database: DatabaseResource,
+    objects: ObjectStoreResource,
+) -> Iterator[Any]:
+    with readable_failures():
+        try:
+            with database.engine().begin() as connection:
+                update = staging.stage_inventory(
+                    connection,
+                    objects.store(),
+                    settings.settings(),
+                    accept_fewer=config.accept_fewer,
+                    run_id=context.run_id,
+                )
+                table = table_metadata(connection, "fm_migration.s3_inventory")
+        except ImplausibleInputError as error:
+            yield _refusal("listing_is_plausible", error)
+            raise as_failure(error) from None
+        yield dg.MaterializeResult(
+            data_version=dg.DataVersion(update.data_version),
+            metadata={
+                **table,
+                **_numbers(asdict(update)),
+                "dagster/column_lineage": column_lineage(
+                    "bulk_dump", {name: (name,) for name in ("key", "etag", "size", "last_modified", "storage_class")}
+                ),
+            },
+            check_results=list(_inventory_checks(update)),
+        )
+
+
+def _inventory_checks(update: InventoryUpdate) -> Iterator[dg.AssetCheckResult]:
+    yield _result("listing_is_plausible", passed=True, originals=update.originals, vanished=update.vanished)
+    yield _result("originals_have_names", passed=update.unnamed_originals == 0, unnamed=update.unnamed_originals)
+    yield _result("originals_have_bytes", passed=update.empty_originals == 0, empty=update.empty_originals)
+
+
+@dg.asset(
+    deps=["patients"],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"postgres"},
+    tags={"domain": "clinic"},
+    pool="database",
+    description="The identity history: every pair of FileMaker id and patient UUID ever seen, and which of them hold "
+    "now. A re-import gives every patient a new UUID; this history leads what points at the old one to the new one. "
+    "The data version is a hash of the current pairs, so unchanged patients start nothing downstream.",
+    check_specs=[
+        dg.AssetCheckSpec(
+            "no_reimport_under_way",
+            asset="patient_map",
+            blocking=True,
+            description="Nearly all known patients are in the table. If it fails, a re-import is probably under way: "
+            "nothing was changed; wait and run again, or run with `accept_missing: true` if they were really removed.",
+        ),
+        dg.AssetCheckSpec(
+            "ids_are_unambiguous",
+            asset="patient_map",
+            description="No two patients share a FileMaker id. Their photographs are linked to neither until one of "
+            "the two is corrected in the app; psql shows them in fm_migration.ambiguous_identity.",
+        ),
+        dg.AssetCheckSpec(
+            "ids_are_well_formed",
+            asset="patient_map",
+            description="Every FileMaker id of a patient is a UUID. Others cannot be matched; correct them in the app.",
+        ),
+    ],
+)
+def patient_map(
+    context: dg.AssetExecutionContext, config: PatientMapConfig, settings: SettingsResource, database: DatabaseResource
+) -> Iterator[Any]:
+    with readable_failures():
+        try:
+            with database.engine().begin() as connection:
+                update = staging.stage_patients(
+                    connection, settings.settings(), accept_missing=config.accept_missing, run_id=context.run_id
+                )
+                table = table_metadata(connection, "fm_migration.patient_identity")
+        except ImplausibleInputError as error:
+            yield _refusal("no_reimport_under_way", error)
+            raise as_failure(error) from None
+        yield dg.MaterializeResult(
+            data_version=dg.DataVersion(update.data_version),
+            metadata={
+                **table,
+                **_numbers(asdict(update)),
+                "dagster/column_lineage": column_lineage(
+                    "patients", {"filemaker_id": ("filemaker_metadata",), "patient_id": ("id",)}
+                ),
+            },
+            check_results=list(_identity_checks(update)),
+        )
+
+
+def _identity_checks(update: IdentityUpdate) -> Iterator[dg.AssetCheckResult]:
+    yield _result("no_reimport_under_way", passed=True, known=update.known, known_present=update.known_present)
+    yield _result("ids_are_unambiguous", passed=update.ambiguous == 0, ambiguous=update.ambiguous)
+    yield _result("ids_are_well_formed", passed=update.malformed == 0, malformed=update.malformed)
+
+
+def _numbers(facts: dict[str, Any]) -> dict[str, int]:
+    """The figures of an update, for the UI to plot."""
+    return {name: value for name, value in facts.items() if isinstance(value, int)}
+
+
+def _refusal(check: str, error: ImplausibleInputError) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        passed=False, check_name=check, description=str(error), severity=dg.AssetCheckSeverity.ERROR
+    )
+
+
+def _result(check: str, *, passed: bool, **facts: Any) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(passed=passed, check_name=check, metadata=facts, severity=dg.AssetCheckSeverity.WARN)

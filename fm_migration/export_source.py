@@ -1,0 +1,97 @@
+"""Finds the export that a person means: a file, the newest matching file of a folder, or an object of the bucket.
+
+Belongs here: where the bytes are. What is in them is the business of `filemaker/`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fm_migration.errors import ExportError
+from fm_migration.places import Places
+
+#: What FileMaker exports that we can read; other files in the same folder are left alone.
+ENDINGS = (".csv", ".tab", ".mer", ".xlsx")
+
+
+@dataclass(frozen=True)
+class ExportFile:
+    """An export at hand: where it came from, and a local file to read."""
+
+    source: str
+    path: Path
+    sha256: str
+    size: int
+
+
+@contextlib.contextmanager
+def open_export(places: Places) -> Iterator[ExportFile]:
+    """The export as a local file; one that lies in the bucket is fetched for the length of the block."""
+    if places.export.startswith("s3://"):
+        with tempfile.TemporaryDirectory(prefix="fm-export-") as folder:
+            yield _fetch(places, Path(folder))
+    else:
+        path = _local_file(places.export, places.settings.export_pattern)
+        yield ExportFile(str(path), path, _sha256(path), path.stat().st_size)
+
+
+def _fetch(places: Places, folder: Path) -> ExportFile:
+    bucket, _, key = places.export.removeprefix("s3://").partition("/")
+    if bucket != places.objects.bucket or not key:
+        raise ExportError(
+            "finding the export",
+            places.export,
+            f"it is not an object of the bucket {places.objects.bucket}, which is the one that we may read",
+            f"Put it there and set FM_EXPORT to s3://{places.objects.bucket}/KEY, or to a local file",
+        )
+    path = folder / Path(key).name
+    path.write_bytes(places.store.read(key))
+    return ExportFile(places.export, path, _sha256(path), path.stat().st_size)
+
+
+def _local_file(export: str, pattern: str) -> Path:
+    if not export:
+        raise ExportError(
+            "finding", "the export", "FM_EXPORT is not set", "Set it to a file, a folder or s3://bucket/key"
+        )
+    path = Path(export).expanduser()
+    try:
+        return _newest(path, pattern) if path.is_dir() else _readable(path)
+    except PermissionError as error:
+        raise ExportError(
+            "reading the export", str(path), "this user may not read it", "Give the user of this process read access"
+        ) from error
+
+
+def _readable(path: Path) -> Path:
+    if not path.is_file():
+        raise ExportError("finding the export", str(path), "there is no such file", "Correct FM_EXPORT")
+    with path.open("rb"):
+        return path
+
+
+def _newest(folder: Path, pattern: str) -> Path:
+    found = [
+        path
+        for path in folder.iterdir()
+        if path.is_file() and path.suffix.lower() in ENDINGS and fnmatch.fnmatch(path.name, pattern)
+    ]
+    if not found:
+        raise ExportError(
+            "looking for an export in",
+            str(folder),
+            f"no file there ends in {', '.join(ENDINGS)} and matches {pattern}",
+            "Put the export there, or correct FM_EXPORT and FM_EXPORT_PATTERN",
+        )
+    return _readable(max(found, key=lambda path: (path.stat().st_mtime_ns, path.name)))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

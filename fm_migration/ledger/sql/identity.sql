@@ -1,0 +1,73 @@
+-- The identity history: which patient UUIDs ever belonged to which FileMaker id.
+
+-- step: look
+-- The patients as they are now. The FileMaker id stands in a JSON object, or by an old fault of the clinic's script in
+-- a JSON string in which that object is written out; in any case of letters. What is no UUID counts as malformed.
+-- (`identity.py` makes it the table patient_now, or asks it directly.)
+select patient_id, filemaker_text,
+       case when filemaker_text ~ '^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$' then filemaker_text::uuid end
+           as filemaker_id
+from (
+    select id as patient_id,
+           lower(trim(case jsonb_typeof(filemaker_metadata)
+               when 'object' then filemaker_metadata ->> 'filemaker_id'
+               when 'string' then substring(filemaker_metadata #>> '{}' from '"filemaker_id"\s*:\s*"([^"]*)"')
+           end)) as filemaker_text
+    from patients
+) as read;
+
+-- step: fingerprint
+-- Equal fingerprints mean equal pairs of UUID and FileMaker id; the order of the rows does not matter.
+select count(*) as patients,
+       count(filemaker_text) as with_filemaker_id,
+       count(*) || '-' || coalesce(sum(hashtextextended(patient_id::text || '|' || coalesce(filemaker_text, ''), 0)), 0)
+           as fingerprint
+from patient_now;
+
+-- step: survey
+-- Counts of what a person should know, and how many of the FileMaker ids that we know as current are there.
+select count(filemaker_id) as with_filemaker_id,
+       count(*) filter (where filemaker_text <> '' and filemaker_id is null) as malformed,
+       count(*) filter (where coalesce(filemaker_text, '') = '') as without_filemaker_id,
+       count(*) as patients,
+       (select count(*) from (select filemaker_id from patient_now where filemaker_id is not null
+                              group by 1 having count(*) > 1) as twice) as ambiguous,
+       (select count(distinct filemaker_id) from fm_migration.patient_identity where current) as known,
+       (select count(distinct filemaker_id) from fm_migration.patient_identity as known
+        where current and exists (select from patient_now where patient_now.filemaker_id = known.filemaker_id))
+           as known_present,
+       coalesce(count(filemaker_id) || '-' || sum(hashtextextended(patient_id::text || '|' || filemaker_id::text, 0))
+           filter (where filemaker_id is not null), '0-0') as data_version
+from patient_now;
+
+-- step: retire
+-- A pair that is no longer in the table stays as history.
+update fm_migration.patient_identity as known
+set current = false, last_seen = now()
+where current and not exists (
+    select from patient_now
+    where patient_now.filemaker_id = known.filemaker_id and patient_now.patient_id = known.patient_id
+);
+
+-- step: return
+-- A pair of former days that is in the table again: a backup was restored.
+update fm_migration.patient_identity as known
+set current = true, last_seen = now()
+from patient_now
+where not known.current
+  and patient_now.filemaker_id = known.filemaker_id and patient_now.patient_id = known.patient_id;
+
+-- step: learn
+-- Pairs seen for the first time.
+insert into fm_migration.patient_identity (filemaker_id, patient_id, current, first_seen, last_seen)
+select filemaker_id, patient_id, true, now(), now()
+from patient_now
+where filemaker_id is not null and not exists (
+    select from fm_migration.patient_identity as known
+    where known.filemaker_id = patient_now.filemaker_id and known.patient_id = patient_now.patient_id
+);
+
+-- step: record
+insert into fm_migration.patient_read
+    (fingerprint, data_version, patients, with_filemaker_id, known, known_present, run_id)
+values (:fingerprint, :data_version, :patients, :with_filemaker_id, :known, :known_present, :run_id);

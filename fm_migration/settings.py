@@ -1,0 +1,326 @@
+"""Every knob, typed, in one place: environment variables that start with FM_, or a .env file.
+
+Belongs here: what a setting is called, what it means, its default and its plausibility. Does not belong
+here: opening what a setting points at (`places.py` does), or a second way to configure something.
+
+The descriptions below are the documentation: `docs/settings.md` and `.env.example` are generated from them
+(`python -m fm_migration.settings`), and a test fails when they are not up to date.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_core import PydanticUndefined
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from fm_migration.errors import SettingsError
+
+DateOrder = Literal["mdy", "dmy", "ymd"]
+
+
+def default_home() -> Path:
+    """The folder `.fm_migration` beside the project's `workspace.yaml`, found from any folder inside the project."""
+    here = Path.cwd()
+    project = next((folder for folder in (here, *here.parents) if (folder / "workspace.yaml").is_file()), here)
+    return project / ".fm_migration"
+
+
+class Settings(BaseSettings):
+    """What a person may set. Without any setting, everything runs on the embedded stack and its sample clinic."""
+
+    model_config = SettingsConfigDict(env_prefix="FM_", env_file=".env", extra="ignore", frozen=True)
+
+    home: Path = Field(
+        default_factory=default_home,
+        description="Folder of the embedded stack, the sample clinic and local reports.",
+    )
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="The clinic's PostgreSQL: `postgresql://user:password@host:5432/clinic`. "
+        "Unset: the embedded PostgreSQL with the sample clinic.",
+    )
+    objects_url: str | None = Field(
+        default=None,
+        description="The bucket: `s3://bucket`, for other servers than AWS with "
+        "`?endpoint=https://host:9000&region=eu-central-1`. Unset: the embedded object server.",
+    )
+    objects_access_key: SecretStr | None = Field(
+        default=None,
+        description="Access key of the bucket. Unset: the usual AWS chain (profile, role, environment).",
+    )
+    objects_secret_key: SecretStr | None = Field(default=None, description="Secret key that belongs to it.")
+    dump_prefixes: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("filemaker-import/images-bulk-dump/",),
+        description="Where the originals lie in the bucket, comma-separated. Only ever read.",
+    )
+    exports_prefixes: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Where originals lie as `<patient id>/<date>/<image id>.<ext>`, comma-separated. Only ever read.",
+    )
+    inventory_reports: str | None = Field(
+        default=None,
+        description="Where S3 Inventory writes its reports, `s3://bucket/prefix/`, to read the newest of them instead "
+        "of listing the bucket. Unset: list.",
+    )
+    thumbnail_prefix: str = Field(
+        default="thumbnails/",
+        description="Where our thumbnails go. Must not lie inside a dump prefix.",
+    )
+    own_prefix: str = Field(
+        default="fm-migration/",
+        description="Where reports and quarantined thumbnails go. Must not lie inside a dump prefix.",
+    )
+    export: str | None = Field(
+        default=None,
+        description="FileMaker's export: a file, a folder (its newest matching file is taken) or `s3://bucket/key`. "
+        "Unset: the sample clinic's.",
+    )
+    export_pattern: str = Field(
+        default="*", description="Which files of an export folder count, as a glob: `Image_data*.csv`."
+    )
+    export_columns: Path | None = Field(
+        default=None, description="A TOML file with column profiles of your own (docs/exports.md)."
+    )
+    export_types: Path | None = Field(
+        default=None,
+        description="A CSV file that overrides the table from Type to category (docs/exports.md).",
+    )
+    export_encoding: str | None = Field(
+        default=None,
+        description="Encoding of the export, when it is guessed wrongly: `mac-roman`, `cp1252`, `utf-16`.",
+    )
+    date_order: DateOrder | None = Field(
+        default=None,
+        description="Order of the export's dates: `mdy`, `dmy` or `ymd`. Unset: inferred over the whole column.",
+    )
+    clinic_timezone: str = Field(
+        default="Australia/Melbourne",
+        description="Time zone of the clinic; a batch made from a photograph's date is dated noon there.",
+    )
+    tolerated_shrinkage: float = Field(
+        default=0.10,
+        ge=0,
+        lt=1,
+        description="By how much an export or a listing may be smaller than the last good one before it is refused.",
+    )
+    tolerated_missing: float = Field(
+        default=0.02,
+        ge=0,
+        lt=1,
+        description="Which share of the known patients may be missing before it counts as a re-import under way.",
+    )
+    app_schema: str = Field(default="public", description="Schema of the Django app's tables.")
+    sample_size: float = Field(
+        default=0.05,
+        gt=0,
+        le=10,
+        description="Size of the sample clinic on the embedded stack; 1 is the real clinic (6,490 photographs).",
+    )
+    sample_seed: int = Field(default=1, description="Seed of the sample clinic; the same seed makes the same clinic.")
+    sample_variant: Literal["fresh", "imported", "stale"] = Field(
+        default="fresh",
+        description="What the clinic's app holds: `fresh` no import yet, `imported` one good import, "
+        "`stale` the batches that nine failed repairs left after a re-import.",
+    )
+    embedded_postgres_port: int | None = Field(
+        default=None, ge=1, le=65535, description="Port of the embedded PostgreSQL. Unset: any free one."
+    )
+    embedded_objects_port: int | None = Field(
+        default=None, ge=1, le=65535, description="Port of the embedded object server. Unset: any free one."
+    )
+    embedded_linger_seconds: float = Field(
+        default=3.0,
+        ge=0,
+        description="How long the embedded servers stay up after the last process that used them has ended.",
+    )
+
+    @field_validator(
+        "database_url",
+        "objects_url",
+        "objects_access_key",
+        "objects_secret_key",
+        "export",
+        "inventory_reports",
+        mode="before",
+    )
+    @classmethod
+    def _empty_is_unset(cls, value: Any) -> Any:
+        return None if value == "" else value
+
+    @field_validator("dump_prefixes", "exports_prefixes", mode="before")
+    @classmethod
+    def _split_prefixes(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("dump_prefixes")
+    @classmethod
+    def _prefixes_end_in_slash(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("at least one prefix is needed, such as filemaker-import/images-bulk-dump/")
+        return tuple(_as_prefix(prefix) for prefix in value)
+
+    @field_validator("exports_prefixes")
+    @classmethod
+    def _exports_end_in_slash(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_as_prefix(prefix) for prefix in value)
+
+    @field_validator("thumbnail_prefix", "own_prefix")
+    @classmethod
+    def _own_prefix_ends_in_slash(cls, value: str) -> str:
+        prefix = _as_prefix(value)
+        if prefix == "/":
+            raise ValueError("must name a prefix, not the whole bucket")
+        return prefix
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            scheme = urlsplit(value.get_secret_value()).scheme
+            if scheme.partition("+")[0] not in ("postgresql", "postgres"):
+                raise ValueError(f"the scheme is {scheme!r}; only postgresql:// is spoken here")
+        return value
+
+    @field_validator("objects_url", "inventory_reports")
+    @classmethod
+    def _is_s3(cls, value: str | None) -> str | None:
+        if value is not None:
+            parts = urlsplit(value)
+            if parts.scheme != "s3" or not parts.netloc:
+                raise ValueError("must begin with s3://bucket")
+        return value
+
+    @field_validator("clinic_timezone")
+    @classmethod
+    def _is_a_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError("is no time zone of the IANA list, such as Australia/Melbourne") from error
+        return value
+
+    @property
+    def original_prefixes(self) -> tuple[str, ...]:
+        """Where originals lie, in either layout; never written."""
+        return (*self.dump_prefixes, *self.exports_prefixes)
+
+    @property
+    def quarantine_prefix(self) -> str:
+        return f"{self.own_prefix}quarantine/"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.clinic_timezone)
+
+    def model_post_init(self, _context: Any, /) -> None:
+        for own in (self.thumbnail_prefix, self.own_prefix):
+            if any(own.startswith(original) for original in self.original_prefixes):
+                raise SettingsError(
+                    "checking the setting",
+                    "FM_THUMBNAIL_PREFIX" if own == self.thumbnail_prefix else "FM_OWN_PREFIX",
+                    f"{own} lies inside a dump prefix, so the next listing would take our files for originals",
+                    "Choose a prefix outside FM_DUMP_PREFIXES",
+                )
+
+
+def _as_prefix(text: str) -> str:
+    return text.strip().lstrip("/").rstrip("/") + "/"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """The settings of this process; every complaint of the validation in one readable error.
+
+    The values themselves are left out of the message: any of them may be a credential.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        complaints = "; ".join(
+            f"{_variable(str(item['loc'][0]))} {item['msg'].removeprefix('Value error, ')}" for item in error.errors()
+        )
+        raise SettingsError(
+            "checking the settings",
+            ", ".join(sorted({_variable(str(item["loc"][0])) for item in error.errors()})),
+            complaints,
+            "Correct them in the environment or in .env; docs/settings.md lists every setting",
+        ) from None
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return load_settings()
+
+
+def _variable(field: str) -> str:
+    return f"FM_{field.upper()}"
+
+
+def _type_name(annotation: Any) -> str:
+    names = {
+        str: "text",
+        int: "whole number",
+        float: "number",
+        bool: "true or false",
+        Path: "path",
+        SecretStr: "secret",
+    }
+    if annotation in names:
+        return names[annotation]
+    options = [arg for arg in get_args(annotation) if arg is not type(None) and arg is not Ellipsis]
+    if options and all(isinstance(option, str) for option in options):
+        return ", ".join(f"`{option}`" for option in options)
+    return _type_name(options[0]) if options else str(annotation)
+
+
+def _default_text(field: str) -> str:
+    if field == "home":
+        return ".fm_migration"
+    default = Settings.model_fields[field].default
+    if default in (None, PydanticUndefined):
+        return ""
+    return ",".join(default) if isinstance(default, tuple) else str(default).removesuffix(".0")
+
+
+def as_env_example() -> str:
+    """`.env.example`: every setting, commented out, with what it means."""
+    lines = [
+        "# Copy to .env and uncomment what you need. Nothing here is needed for the embedded sample clinic.",
+        "",
+    ]
+    for name, field in Settings.model_fields.items():
+        lines += [f"# {field.description}", f"#{_variable(name)}={_default_text(name)}", ""]
+    return "\n".join(lines)
+
+
+def as_markdown() -> str:
+    """`docs/settings.md`: the same as a table."""
+    lines = [
+        "# Settings",
+        "",
+        "Environment variables, or lines of a file `.env` in the folder where a command is started. An environment",
+        "variable wins over the file. Without any of them everything runs on the embedded stack.",
+        "",
+        "| variable | type | default | meaning |",
+        "|---|---|---|---|",
+    ]
+    for name, field in Settings.model_fields.items():
+        default = _default_text(name)
+        shown = f"`{default}`" if default else ""
+        lines.append(f"| `{_variable(name)}` | {_type_name(field.annotation)} | {shown} | {field.description} |")
+    return "\n".join([*lines, ""])
+
+
+def _write_documents() -> None:
+    Path(".env.example").write_text(as_env_example(), encoding="utf-8")
+    Path("docs/settings.md").write_text(as_markdown(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    _write_documents()

@@ -1,0 +1,141 @@
+"""Fixtures everybody may use: real servers, shared by all workers of a test run, and a fresh place on them per test.
+
+The servers are the project's own embedded stack in a folder of this test run: the first worker that asks starts
+them, they end with the last one.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import psycopg
+import pytest
+from botocore.config import Config
+from sqlalchemy import Engine
+
+from fm_migration import database
+from fm_migration.clinic import tables
+from fm_migration.embedded import locks, object_server
+from fm_migration.embedded.stack import Stack, hold
+from fm_migration.ledger import schema
+from fm_migration.settings import Settings, load_settings, settings
+
+TEMPLATE = "clinic_template"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_from_outside() -> Iterator[None]:
+    """The developer's own FM_* variables and .env must not reach a test."""
+    patch = pytest.MonkeyPatch()
+    for name in [name for name in os.environ if name.startswith(("FM_", "DAGSTER_HOME"))]:
+        if name != "FM_FUZZ":
+            patch.delenv(name)
+    patch.setitem(Settings.model_config, "env_file", None)
+    settings.cache_clear()
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory, _no_settings_from_outside: None) -> Stack:
+    """The PostgreSQL and the object server of this test run."""
+    base = tmp_path_factory.getbasetemp()
+    # Under xdist every worker has a folder of its own below the one of the run.
+    run_folder = base.parent if base.name.startswith("popen-") else base
+    return hold(load_settings(home=run_folder / "servers", embedded_linger_seconds=1))
+
+
+@pytest.fixture(scope="session")
+def _template(servers: Stack) -> str:
+    """A database with the clinic's tables and our schema, to make copies of: a copy takes 50 ms."""
+    with (
+        locks.exclusive(servers.layout.home / "template.lock"),
+        psycopg.connect(servers.database_url("postgres"), autocommit=True) as connection,
+    ):
+        found = connection.execute("select 1 from pg_database where datname = %s", [TEMPLATE]).fetchone()
+        if not found:
+            connection.execute("create database clinic_template_draft")
+            engine = database.open_engine(servers.database_url("clinic_template_draft"))
+            tables.metadata.create_all(engine)
+            schema.upgrade(engine)
+            engine.dispose()
+            connection.execute(f"alter database clinic_template_draft rename to {TEMPLATE}")
+    return TEMPLATE
+
+
+@pytest.fixture
+def new_database(servers: Stack) -> Iterator[Callable[..., str]]:
+    """Makes databases, empty or as copies of a template; they go with the test."""
+    made: list[str] = []
+
+    def make(template: str = "template0") -> str:
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        with psycopg.connect(servers.database_url("postgres"), autocommit=True) as connection:
+            connection.execute(f"create database {name} template {template}")
+        made.append(name)
+        return servers.database_url(name)
+
+    yield make
+    with psycopg.connect(servers.database_url("postgres"), autocommit=True) as connection:
+        for name in made:
+            connection.execute(f"drop database if exists {name} with (force)")
+
+
+@pytest.fixture
+def empty_database(new_database: Callable[..., str]) -> str:
+    """The URL of a database with nothing in it."""
+    return new_database()
+
+
+@pytest.fixture
+def clinic_database(new_database: Callable[..., str], _template: str) -> str:
+    """The URL of a database with the clinic's tables, empty, and our schema."""
+    return new_database(_template)
+
+
+@pytest.fixture
+def engine(clinic_database: str) -> Iterator[Engine]:
+    """An engine on a clinic's database of this test's own."""
+    engine = database.open_engine(clinic_database)
+    yield engine
+    engine.dispose()
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket of this test's own, with a plain boto3 client to fill and to look into it."""
+
+    name: str
+    client: Any
+    url: str
+    access_key: str
+    secret_key: str
+
+    def put(self, key: str, body: bytes = b"x") -> None:
+        self.client.put_object(Bucket=self.name, Key=key, Body=body)
+
+
+@pytest.fixture(scope="session")
+def s3_client(servers: Stack) -> Any:
+    return boto3.client(
+        "s3",
+        endpoint_url=object_server.url(servers.objects_port),
+        aws_access_key_id=servers.access_key,
+        aws_secret_access_key=servers.secret_key,
+        region_name=object_server.REGION,
+        config=Config(max_pool_connections=16, s3={"addressing_style": "path"}),
+    )
+
+
+@pytest.fixture
+def bucket(servers: Stack, s3_client: Any) -> Bucket:
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    s3_client.create_bucket(Bucket=name)
+    endpoint = object_server.url(servers.objects_port)
+    url = f"s3://{name}?endpoint={endpoint}&region={object_server.REGION}"
+    return Bucket(name, s3_client, url, servers.access_key, servers.secret_key)

@@ -1,0 +1,1 @@
+"""Tests of fm_migration.filemaker: export files."""

@@ -1,0 +1,23 @@
+"""Points the process's settings at a test's own database and bucket."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fm_migration.settings import settings
+from fm_migration_tests.conftest import Bucket
+
+DUMP = "filemaker-import/images-bulk-dump/"
+EXPORT_HEAD = "date,fileNane,id,id_Contact,Name of file,NexusExportDate,recid,Type\r\n"
+
+
+def use_places(monkeypatch: pytest.MonkeyPatch, database_url: str, bucket: Bucket, export: Path) -> None:
+    """Until the end of the test, FM_* names this database, this bucket and this export."""
+    monkeypatch.setenv("FM_DATABASE_URL", database_url)
+    monkeypatch.setenv("FM_OBJECTS_URL", bucket.url)
+    monkeypatch.setenv("FM_OBJECTS_ACCESS_KEY", bucket.access_key)
+    monkeypatch.setenv("FM_OBJECTS_SECRET_KEY", bucket.secret_key)
+    monkeypatch.setenv("FM_EXPORT", str(export))
+    settings.cache_clear()
