@@ -39,7 +39,9 @@ def _versions(definitions: dg.Definitions, instance: dg.DagsterInstance) -> dict
     return {seen.asset_key.to_user_string(): seen.tags["dagster/data_version"] for seen in observations}
 
 
-def test_a_world_that_stands_still_keeps_its_versions(definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:
+def test_a_world_that_stands_still_keeps_its_versions(
+    definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
     first = _versions(definitions, instance)
     assert set(first) == {"filemaker_export", "bulk_dump", "patients"}
     assert _versions(definitions, instance) == first
