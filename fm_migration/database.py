@@ -5,6 +5,7 @@ Belongs here: connecting, and saying in plain words why it failed. Does not belo
 
 from __future__ import annotations
 
+import psycopg
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -92,9 +93,10 @@ def _with_driver(url: str) -> URL:
         ) from None
 
 
-def explain_statement(error: DBAPIError) -> DatabaseError:
+def explain_statement(error: DBAPIError | psycopg.Error) -> DatabaseError:
     """What went wrong with a statement, by its code and by names of ours: the driver's own text may quote a row."""
-    diagnosis = getattr(error.orig, "diag", None)
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    diagnosis = getattr(cause, "diag", None)
     state = getattr(diagnosis, "sqlstate", None)
     if state is None or state[:2] in _CONNECTION_STATES:
         return ConnectionLostError(
@@ -108,6 +110,6 @@ def explain_statement(error: DBAPIError) -> DatabaseError:
     return DatabaseError(
         "running a statement on",
         ".".join(name for name in names if name) or "the database",
-        f"it refuses with SQLSTATE {state} ({type(error.orig).__name__})",
+        f"it refuses with SQLSTATE {state} ({type(cause).__name__})",
         "Run `fm-migration doctor`; if all is well there, this is a fault of fm_migration",
     )

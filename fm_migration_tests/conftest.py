@@ -6,10 +6,12 @@ them, they end with the last one.
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -21,11 +23,16 @@ from sqlalchemy import Engine
 from fm_migration import database
 from fm_migration.clinic import tables
 from fm_migration.embedded import locks, object_server
+from fm_migration.embedded.sample.build import build
+from fm_migration.embedded.sample.model import EXPORT_FILE, TRUTH_FILE, Variant
+from fm_migration.embedded.sample.plan import design_clinic
 from fm_migration.embedded.stack import Stack, hold
 from fm_migration.ledger import schema
 from fm_migration.settings import Settings, load_settings, settings
 
 TEMPLATE = "clinic_template"
+#: About 130 photographs: small enough to be made in two seconds, large enough for every kind of mess.
+SAMPLE_SIZE = 0.02
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -120,6 +127,68 @@ class Bucket:
         self.client.put_object(Bucket=self.name, Key=key, Body=body)
 
 
+@dataclass(frozen=True)
+class SampleClinic:
+    """A small sample clinic in a database of this test's own; the bucket and the files are shared, so only read."""
+
+    database_url: str
+    bucket: Bucket
+    export: Path
+    truth: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def _sample_template(servers: Stack, s3_client: Any) -> Callable[[str], str]:
+    """Makes a sample clinic of a variant once in a test run; the name of the database to copy."""
+
+    def make(variant: Variant) -> str:
+        name = f"sample_{variant}"
+        with (
+            locks.exclusive(servers.layout.home / f"{name}.lock"),
+            psycopg.connect(servers.database_url("postgres"), autocommit=True) as connection,
+        ):
+            if not connection.execute("select 1 from pg_database where datname = %s", [name]).fetchone():
+                draft = f"{name}_draft"
+                connection.execute(f"create database {draft} template template0")
+                engine = database.open_engine(servers.database_url(draft))
+                tables.metadata.create_all(engine)
+                schema.upgrade(engine)
+                engine.dispose()
+                clinic = design_clinic(SAMPLE_SIZE, seed=1, variant=variant)
+                folder = servers.layout.home / name
+                with psycopg.connect(servers.database_url(draft)) as target:
+                    build(clinic, target, s3_client, name.replace("_", "-"), folder)
+                connection.execute(f"alter database {draft} rename to {name}")
+        return name
+
+    return make
+
+
+@pytest.fixture
+def make_sample(
+    servers: Stack, s3_client: Any, _sample_template: Callable[[str], str], new_database: Callable[..., str]
+) -> Callable[[Variant], SampleClinic]:
+    """Sample clinics to order: `fresh`, `imported` or `stale`."""
+
+    def make(variant: Variant) -> SampleClinic:
+        name = _sample_template(variant)
+        folder = servers.layout.home / name
+        return SampleClinic(
+            database_url=new_database(name),
+            bucket=_bucket(servers, s3_client, name.replace("_", "-")),
+            export=folder / EXPORT_FILE,
+            truth=json.loads((folder / TRUTH_FILE).read_bytes()),
+        )
+
+    return make
+
+
+def _bucket(servers: Stack, client: Any, name: str) -> Bucket:
+    endpoint = object_server.url(servers.objects_port)
+    url = f"s3://{name}?endpoint={endpoint}&region={object_server.REGION}"
+    return Bucket(name, client, url, servers.access_key, servers.secret_key)
+
+
 @pytest.fixture(scope="session")
 def s3_client(servers: Stack) -> Any:
     return boto3.client(
@@ -136,6 +205,4 @@ def s3_client(servers: Stack) -> Any:
 def bucket(servers: Stack, s3_client: Any) -> Bucket:
     name = f"test-{uuid.uuid4().hex[:12]}"
     s3_client.create_bucket(Bucket=name)
-    endpoint = object_server.url(servers.objects_port)
-    url = f"s3://{name}?endpoint={endpoint}&region={object_server.REGION}"
-    return Bucket(name, s3_client, url, servers.access_key, servers.secret_key)
+    return _bucket(servers, s3_client, name)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
+import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from fm_migration import database
@@ -27,7 +28,7 @@ def readable_failures() -> Iterator[None]:
         raise
     except FmMigrationError as error:
         raise as_failure(error) from None
-    except DBAPIError as error:
+    except (DBAPIError, psycopg.Error) as error:
         raise as_failure(database.explain_statement(error)) from None
     except Exception as error:
         raise dg.Failure(

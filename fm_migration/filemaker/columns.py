@@ -98,7 +98,7 @@ def load_profiles(path: Path | None = None) -> Profiles:
     if path is None:
         return built_in_profiles()
     try:
-        data = tomllib.loads(path.read_text("utf-8"))
+        data = tomllib.loads(path.read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise _bad_profiles(path.name, f"it cannot be read ({type(error).__name__}: {error})") from error
     return _extended(built_in_profiles(), data, path.name)
@@ -129,7 +129,7 @@ def identify(
     layout = recognise(rows, profiles, header, profile)
     if layout is not None:
         return layout
-    if rows and (header is True or (header is None and _is_header(rows[0], profiles))):
+    if rows and header is not False and _is_header(rows[0], profiles):
         raise _unknown_headings(rows[0], profiles, candidates, name)
     raise _unknown_positions(rows, profiles, candidates, name)
 
@@ -144,7 +144,9 @@ def _plain(heading: str) -> str:
 
 
 def _is_header(cells: Sequence[str], profiles: Profiles) -> bool:
-    return sum(profiles.field_of(cell) is not None for cell in cells) >= 2
+    """Whether a first record holds headings. A row may have "Date" for a Type twice, but then it has ids too."""
+    known = sum(profiles.field_of(cell) is not None for cell in cells)
+    return known >= 2 and not any(_UUID.fullmatch(cell) or _DATE.fullmatch(cell) for cell in cells)
 
 
 def _by_headings(cells: Sequence[str], profiles: Profiles, candidates: Sequence[Profile]) -> Layout | None:
@@ -230,7 +232,7 @@ def _unknown_headings(
 
 
 def _unknown_positions(rows: Rows, profiles: Profiles, candidates: Sequence[Profile], name: str) -> ExportError:
-    # Without a header the cells are patient data: the message says what they look like, not what they are.
+    # What is no header that we know may be patient data: the message says what they look like, not what they are.
     shapes = [_shape(rows, at) for at in range(max((len(row) for row in rows[:1]), default=0))]
     expected = "; or ".join(f"{len(known.order)} columns: {profiles.described(known)}" for known in candidates)
     return ExportError(

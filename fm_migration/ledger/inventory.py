@@ -92,7 +92,7 @@ def _row(facts: ObjectFacts, layout: KeyLayout) -> tuple[object, ...]:
     key = classify(facts.key, layout)
     claim = key.claim
     return (
-        facts.key,
+        facts.key.replace("\0", "\u2400"),  # the one character that PostgreSQL cannot store, by its picture
         key.kind.value,
         key.recid,
         key.image_id,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fm_migration.errors import ExportError
@@ -96,12 +96,14 @@ def test_a_date_as_exports_write_it(text: str, day: date | None, problems: tuple
 _PATTERNS: dict[DateOrder, str] = {"mdy": "{m}/{d}/{y}", "dmy": "{d}.{m}.{y}", "ymd": "{y}-{m}-{d}"}
 
 
+@settings(deadline=None)
 @given(day=st.dates(date(1990, 1, 1), TODAY), order=st.sampled_from(["mdy", "dmy", "ymd"]), padded=st.booleans())
 def test_any_day_reads_back(day: date, order: DateOrder, padded: bool) -> None:
     m, d = (f"{day.month:02}", f"{day.day:02}") if padded else (str(day.month), str(day.day))
     assert read_date(_PATTERNS[order].format(y=day.year, m=m, d=d), order, TODAY) == (day, ())
 
 
+@settings(deadline=None)
 @given(days=st.lists(st.dates(date(1990, 1, 1), TODAY), min_size=1), order=st.sampled_from(["mdy", "dmy"]))
 def test_a_column_in_one_order_is_never_taken_for_the_other_once_it_proves_one(
     days: list[date], order: DateOrder
@@ -111,6 +113,7 @@ def test_a_column_in_one_order_is_never_taken_for_the_other_once_it_proves_one(
     assert _decided(*texts).order == order
 
 
+@settings(deadline=None)
 @given(text=st.text(max_size=20), order=st.sampled_from(["mdy", "dmy", "ymd"]))
 def test_reading_a_date_is_total(text: str, order: DateOrder) -> None:
     read = read_date(text, order, TODAY)

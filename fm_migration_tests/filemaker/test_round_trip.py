@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fm_migration.filemaker import records
@@ -24,6 +24,7 @@ def _cells(data: bytes, dialect: Dialect, width: int | None) -> list[list[str]]:
     return [cells for chunk in chunks for cells in chunk.cells]
 
 
+@settings(deadline=None)
 @given(data=st.data(), dialect=st.sampled_from(DIALECTS), quote_all=st.booleans(), knows_width=st.booleans())
 def test_any_table_in_a_known_dialect(
     data: st.DataObject, dialect: Dialect, quote_all: bool, knows_width: bool
@@ -33,6 +34,7 @@ def test_any_table_in_a_known_dialect(
     assert _cells(write(table, dialect, quote_all), dialect, width) == table
 
 
+@settings(deadline=None)
 @given(data=st.data(), dialect=st.sampled_from(DIALECTS), quote_all=st.booleans())
 def test_any_table_whatever_the_size_of_the_blocks(data: st.DataObject, dialect: Dialect, quote_all: bool) -> None:
     # A block may end within a character, a separator or a quoted cell.
@@ -42,6 +44,7 @@ def test_any_table_whatever_the_size_of_the_blocks(data: st.DataObject, dialect:
         assert _cells(write(table, dialect, quote_all), dialect, None) == table
 
 
+@settings(deadline=None)
 @given(
     data=st.data(),
     dialect=st.sampled_from([d for d in DIALECTS if d.format != "tab" or not d.quoted]),
@@ -70,6 +73,7 @@ _SHEET_TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs
 )
 
 
+@settings(deadline=None)
 @given(table=st.lists(st.lists(_SHEET_TEXT, min_size=8, max_size=8), max_size=5))
 def test_any_table_in_a_workbook(table: list[list[str]]) -> None:
     table = [[*cells[:6], str(number), cells[7]] for number, cells in enumerate(table)]

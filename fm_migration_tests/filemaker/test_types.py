@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fm_migration.errors import SettingsError
@@ -127,16 +127,19 @@ def _texts(draw: st.DrawFn, *words: str) -> str:
     return "".join(word + draw(_JOINTS) for word in chosen)
 
 
+@settings(deadline=None)
 @given(text=_texts(*_RIGHT_WORDS, *_OTHER_WORDS))
 def test_a_text_that_names_no_left_never_becomes_left(text: str) -> None:
     assert built_in_types().classify(text).category not in LEFT_CATEGORIES
 
 
+@settings(deadline=None)
 @given(text=_texts(*_LEFT_WORDS, *_OTHER_WORDS))
 def test_a_text_that_names_no_right_never_becomes_right(text: str) -> None:
     assert built_in_types().classify(text).category not in RIGHT_CATEGORIES
 
 
+@settings(deadline=None)
 @given(
     left=st.sampled_from(_LEFT_WORDS), right=st.sampled_from(_RIGHT_WORDS), text=_texts(*_OTHER_WORDS), joint=_JOINTS
 )
@@ -145,6 +148,7 @@ def test_a_text_that_names_both_sides_becomes_neither(left: str, right: str, tex
         assert built_in_types().classify(both).category not in LEFT_CATEGORIES | RIGHT_CATEGORIES
 
 
+@settings(deadline=None)
 @given(text=st.text(max_size=40) | _texts(*_LEFT_WORDS, *_RIGHT_WORDS, *_OTHER_WORDS))
 def test_whatever_the_text_a_category_of_one_side_has_its_word_in_the_text(text: str) -> None:
     category = built_in_types().classify(text).category
@@ -157,6 +161,7 @@ def test_whatever_the_text_a_category_of_one_side_has_its_word_in_the_text(text:
         assert not {"l", "left", "lt", "lft"} & set(re.findall(r"[^\W_]+", text.casefold()))
 
 
+@settings(deadline=None)
 @given(text=st.text(max_size=60))
 def test_classifying_is_total(text: str) -> None:
     assert built_in_types().classify(text).category in CATEGORIES

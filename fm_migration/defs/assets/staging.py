@@ -122,7 +122,7 @@ def csv_metadata(
         try:
             with database.engine().begin() as connection:
                 update = staging.stage_export(
-                    connection, settings.places(), accept_fewer=config.accept_fewer, run_id=context.run_id
+                    connection, settings.places(), accept_fewer=config.accept_fewer, run_id=context.run.run_id
                 )
                 table = table_metadata(connection, "fm_migration.csv_metadata")
         except ImplausibleInputError as error:
@@ -208,7 +208,7 @@ def s3_inventory(
                     objects.store(),
                     settings.settings(),
                     accept_fewer=config.accept_fewer,
-                    run_id=context.run_id,
+                    run_id=context.run.run_id,
                 )
                 table = table_metadata(connection, "fm_migration.s3_inventory")
         except ImplausibleInputError as error:
@@ -271,7 +271,7 @@ def patient_map(
         try:
             with database.engine().begin() as connection:
                 update = staging.stage_patients(
-                    connection, settings.settings(), accept_missing=config.accept_missing, run_id=context.run_id
+                    connection, settings.settings(), accept_missing=config.accept_missing, run_id=context.run.run_id
                 )
                 table = table_metadata(connection, "fm_migration.patient_identity")
         except ImplausibleInputError as error:

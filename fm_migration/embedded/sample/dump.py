@@ -29,6 +29,7 @@ _CONDITIONS = (
     "upper_case_extension",
     "no_extension",
     "uuid_named_object",
+    "nested_object",
     *(f"exif_orientation_{n}" for n in range(2, 9)),
 )
 #: Recids of thumbnails that have no original start here, well above all others of any usual size.
@@ -48,9 +49,6 @@ def design(seed: int, counts: dict[str, int], shots: list[Shot]) -> Iterator[Sto
     for number in range(counts["thumbnail_without_original"]):
         alone = replace(plain[number], recid=str(_NOBODYS_RECID + number), has_row=False)
         yield replace(_thumbnail(alone), mess=("thumbnail_without_original",))
-    for original in plain[-counts["nested_copy"] :]:
-        key = f"{original.key}/{sample_uuid(seed, 'nested', original.recid)}.jpg"
-        yield replace(original, key=key, role="other", mess=("nested_copy",))
     for number in range(counts["stray_file"]):
         name = f"export-log-{number}.txt" if number else ".DS_Store"
         yield StoredObject(DUMP_PREFIX + name, "other", None, None, None, False, ("stray_file",))
@@ -89,6 +87,8 @@ def _original(rng: random.Random, shot: Shot, number: int) -> StoredObject:
 def _file_name(rng: random.Random, shot: Shot, condition: str) -> str:
     if condition == "uuid_named_object":
         return f"{shot.image_id if rng.random() < 0.5 else shot.image_id.lower()}.jpg"
+    if condition == "nested_object":
+        return f"{shot.recid}.jpg/{sample_uuid('nested', shot.image_id)}.jpg"
     if condition == "no_extension":
         return shot.recid
     if condition == "upper_case_extension":

@@ -46,6 +46,7 @@ MESS = MappingProxyType(
         "upper_case_extension": 15,
         "no_extension": 6,
         "uuid_named_object": 10,
+        "nested_object": 5,  # <key>.jpg/<random uuid>.jpg, as a broken exporter wrote them
         "exif_orientation_2": 25,
         "exif_orientation_3": 300,
         "exif_orientation_4": 20,
@@ -57,7 +58,6 @@ MESS = MappingProxyType(
         # beside the originals
         "thumbnail_object": 640,
         "thumbnail_without_original": 3,
-        "nested_copy": 5,  # <key>.jpg/<random uuid>.jpg
         "stray_file": 2,
         # made by staff
         "hand_batch": 120,

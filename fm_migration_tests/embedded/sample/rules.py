@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-ORIGINAL = re.compile(r"filemaker-import/images-bulk-dump/(?P<name>[^/.]+)(\.[A-Za-z]+)?")
+ORIGINAL = re.compile(r"filemaker-import/images-bulk-dump/(?P<name>[^/.]+)(\.[A-Za-z]+)?(/[0-9a-f-]{36}\.jpg)?")
 
 
 def parse_date(text: str) -> date | None:

@@ -20,7 +20,7 @@ from fm_migration.errors import DatabaseError, ObjectStoreError
 from fm_migration_tests.embedded.sample import rules
 from fm_migration_tests.embedded.sample.conftest import SEED, SIZE, Place
 
-Built = Callable[[Variant], Clinic]
+Built = Callable[[Variant], tuple[Place, Clinic]]
 VARIANTS: list[Variant] = ["fresh", "imported", "stale"]
 PEOPLE = """
     SELECT id, coalesce(filemaker_metadata ->> 'filemaker_id', (filemaker_metadata #>> '{}')::jsonb ->> 'filemaker_id')
@@ -40,9 +40,9 @@ def read_export(place: Place) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_the_truth_follows_from_what_was_built(place: Place, built: Built, variant: Variant) -> None:
+def test_the_truth_follows_from_what_was_built(built: Built, variant: Variant) -> None:
     """States and galleries, concluded from the file, the listing and the table alone."""
-    built(variant)
+    place, _ = built(variant)
     expected, rows = load_truth(place), read_export(place)
     concluded = rules.states(rows, rules.photograph_names(place.keys()), place.ask(PEOPLE))
     assert concluded == [(row["state"], row["patient"]) for row in expected["rows"]]
@@ -55,8 +55,8 @@ def test_the_truth_follows_from_what_was_built(place: Place, built: Built, varia
     assert expected["states"] == Counter(state for state, _ in concluded)
 
 
-def test_every_object_is_what_the_truth_says(place: Place, built: Built) -> None:
-    clinic = built("fresh")
+def test_every_object_is_what_the_truth_says(built: Built) -> None:
+    place, clinic = built("fresh")
     expected = load_truth(place)
     keys = place.keys()
     in_dump = {key: size for key, size in keys.items() if key.startswith(DUMP_PREFIX)}
@@ -79,8 +79,8 @@ def test_every_object_is_what_the_truth_says(place: Place, built: Built) -> None
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_the_tables_hold_what_the_truth_says(place: Place, built: Built, variant: Variant) -> None:
-    built(variant)
+def test_the_tables_hold_what_the_truth_says(built: Built, variant: Variant) -> None:
+    place, _ = built(variant)
     expected = load_truth(place)
     totals = expected["totals"]
     for table, total in [
@@ -115,8 +115,8 @@ def test_the_tables_hold_what_the_truth_says(place: Place, built: Built, variant
     )
 
 
-def test_both_shapes_of_filemaker_metadata_are_stored(place: Place, built: Built) -> None:
-    clinic = built("fresh")
+def test_both_shapes_of_filemaker_metadata_are_stored(built: Built) -> None:
+    place, clinic = built("fresh")
     shapes = dict(place.ask("SELECT jsonb_typeof(filemaker_metadata), count(*) FROM patients GROUP BY 1"))
     double = sum(patient.double_encoded for patient in clinic.patients)
     without = clinic.mess["hand_entered_patient"]
@@ -134,15 +134,15 @@ def test_the_content_type_is_looked_up(place: Place) -> None:
     assert place.ask("SELECT DISTINCT content_type_id FROM images_batch") == [(77,)]
 
 
-def test_the_truth_names_nobody(place: Place, built: Built) -> None:
-    clinic = built("stale")
+def test_the_truth_names_nobody(built: Built) -> None:
+    place, clinic = built("stale")
     text = (place.folder / TRUTH_FILE).read_text(encoding="utf-8")
     assert not [p.last_name for p in clinic.patients if p.last_name in text]
     assert not [p.first_name for p in clinic.patients if f'"{p.first_name}' in text]
 
 
-def test_building_again_changes_nothing(place: Place, built: Built) -> None:
-    clinic = built("imported")
+def test_building_again_changes_nothing(built: Built) -> None:
+    place, clinic = built("imported")
     before = place.ask("SELECT xmin::text, id FROM images_image ORDER BY id")
     modified = place.bucket.client.head_object(Bucket=place.bucket.name, Key=clinic.objects[0].key)["LastModified"]
     assert not place.build(clinic).built
@@ -151,8 +151,8 @@ def test_building_again_changes_nothing(place: Place, built: Built) -> None:
     assert head["LastModified"] == modified
 
 
-def test_a_missing_file_is_written_again(place: Place, built: Built) -> None:
-    clinic = built("fresh")
+def test_a_missing_file_is_written_again(built: Built) -> None:
+    place, clinic = built("fresh")
     content = (place.folder / EXPORT_FILE).read_bytes()
     (place.folder / EXPORT_FILE).unlink()
     assert place.build(clinic).built
@@ -169,8 +169,8 @@ def test_a_missing_file_is_written_again(place: Place, built: Built) -> None:
     ],
     ids=["seed", "size", "variant"],
 )
-def test_another_sample_in_the_same_place_is_refused(place: Place, built: Built, other: Clinic) -> None:
-    built("fresh")
+def test_another_sample_in_the_same_place_is_refused(built: Built, other: Clinic) -> None:
+    place, _ = built("fresh")
     before = place.keys()
     with pytest.raises(ObjectStoreError, match="Use another bucket"):
         place.build(other)
@@ -236,8 +236,8 @@ def test_progress_is_told(place: Place) -> None:
     assert all(done == total for done, total in last.values())
 
 
-def test_the_truth_file_is_its_description(place: Place, built: Built) -> None:
-    clinic = built("stale")
+def test_the_truth_file_is_its_description(built: Built) -> None:
+    place, clinic = built("stale")
     described = truth.describe(clinic, place.keys())
     assert json.loads(truth.to_json(described)) == load_truth(place)
     assert {name: described[name] for name in ("version", "seed", "size", "variant")} == truth.identity(clinic)

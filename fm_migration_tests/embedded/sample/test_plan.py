@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fm_migration.embedded.sample import export
+from fm_migration.embedded.sample import export, truth
 from fm_migration.embedded.sample.mess import MESS, STALE_GENERATIONS, amounts
 from fm_migration.embedded.sample.model import Clinic, Variant
 from fm_migration.embedded.sample.photographs import IMPOSSIBLE_DATES
@@ -194,3 +194,21 @@ def test_keys_are_unique() -> None:
     assert len(keys) == len(set(keys))
     assert {image.s3_key for image in clinic.images} <= set(keys)
     assert {image.thumbnail_key for image in clinic.images} - {""} <= set(keys)
+
+
+def test_the_truth_has_the_figures_that_a_demo_shows() -> None:
+    told = truth.describe(full("fresh"))
+    totals = told["totals"]
+    assert (totals["patients_with_photographs"], totals["sessions"]) == (1303, 1661)
+    # Fewer are linked than photographed, by the patients that share an id; the undated have batches of their own.
+    ambiguous = told["ambiguous_filemaker_ids"]
+    assert totals["patients_with_linked_photographs"] == 1303 - len(ambiguous)
+    undated = {row["patient"] for row in told["rows"] if row["state"] == "linked" and not row["date"]}
+    in_dispute = sum(count for (contact, _), count in sessions_of(full("fresh")).items() if contact in ambiguous)
+    assert sum(told["states"].values()) == totals["rows"] == 6662
+    assert told["states"]["ambiguous_patient"] == in_dispute
+    dates = sum(len(shown["dates"]) for shown in told["patients"].values())
+    assert dates == totals["linked_batches"]
+    days_of_ambiguous = sum(contact in ambiguous for contact, _ in sessions_of(full("fresh")))
+    assert totals["linked_batches"] == 1661 - days_of_ambiguous + len(undated)
+    assert sum(len(shown["recids"]) for shown in told["patients"].values()) == told["states"]["linked"]

@@ -13,7 +13,7 @@ from fm_migration.embedded.sample.plan import design_clinic
 from fm_migration.embedded.sample.reimport import play_reimport
 from fm_migration_tests.embedded.sample.conftest import SEED, Place
 
-Built = Callable[[Variant], Clinic]
+Built = Callable[[Variant], tuple[Place, Clinic]]
 PEOPLE = """
     SELECT mrn, first_name, last_name, dob, archived, filemaker_metadata::text FROM patients ORDER BY mrn
 """
@@ -23,8 +23,8 @@ DANGLING = """
 """
 
 
-def test_everybody_comes_back_under_a_new_uuid_and_the_batches_dangle(place: Place, built: Built) -> None:
-    clinic = built("imported")
+def test_everybody_comes_back_under_a_new_uuid_and_the_batches_dangle(built: Built) -> None:
+    place, clinic = built("imported")
     people, ids = place.ask(PEOPLE), dict(place.ask(IDS))
     untouched = "SELECT xmin::text FROM images_batch UNION ALL SELECT xmin::text FROM documents_document"
     rows = place.ask(untouched)
@@ -41,8 +41,8 @@ def test_everybody_comes_back_under_a_new_uuid_and_the_batches_dangle(place: Pla
     assert place.ask(untouched) == rows, "nothing that pointed at them was touched"
 
 
-def test_every_re_import_gives_other_uuids_that_the_seed_determines(place: Place, built: Built) -> None:
-    clinic = built("stale")
+def test_every_re_import_gives_other_uuids_that_the_seed_determines(built: Built) -> None:
+    place, clinic = built("stale")
     seen = [dict(place.ask(IDS))]
     for generation in (11, 12):
         list(play_reimport(place.connection, seed=SEED))
@@ -53,11 +53,11 @@ def test_every_re_import_gives_other_uuids_that_the_seed_determines(place: Place
     assert dict(place.ask(IDS)) == seen[1]
 
 
-def test_steps_are_committed_one_by_one(place: Place, built: Built, clinic_database: str) -> None:
+def test_steps_are_committed_one_by_one(built: Built) -> None:
     """Somebody else's connection sees the table shrink, stand empty but for hand-entered people, and grow."""
-    clinic = built("fresh")
+    place, clinic = built("fresh")
     stays = clinic.mess["hand_entered_patient"]
-    with psycopg.connect(clinic_database, autocommit=True) as onlooker:
+    with psycopg.connect(place.url, autocommit=True) as onlooker:
         for step in play_reimport(place.connection, seed=SEED, batch=25):
             row = onlooker.execute("SELECT count(*) FROM patients").fetchone()
             present = row[0] - stays if row else 0
@@ -65,8 +65,8 @@ def test_steps_are_committed_one_by_one(place: Place, built: Built, clinic_datab
             assert step.done % 25 == 0 or step.done == step.total
 
 
-def test_a_re_import_can_be_left_half_done(place: Place, built: Built) -> None:
-    clinic = built("fresh")
+def test_a_re_import_can_be_left_half_done(built: Built) -> None:
+    place, clinic = built("fresh")
     total = len(clinic.patients) - clinic.mess["hand_entered_patient"]
     deletions = -(-total // 10)
     list(islice(play_reimport(place.connection, seed=SEED, batch=10), deletions + 2))
@@ -74,8 +74,8 @@ def test_a_re_import_can_be_left_half_done(place: Place, built: Built) -> None:
     assert present == 20
 
 
-def test_without_the_delete_step_everybody_keeps_their_uuid(place: Place, built: Built) -> None:
-    built("imported")
+def test_without_the_delete_step_everybody_keeps_their_uuid(built: Built) -> None:
+    place, _ = built("imported")
     ids, people = place.ask(IDS), place.ask(PEOPLE)
     updated = place.number("SELECT count(DISTINCT updated_at) FROM patients")
     steps = list(play_reimport(place.connection, seed=SEED, batch=20, keep_ids=True))
@@ -85,8 +85,8 @@ def test_without_the_delete_step_everybody_keeps_their_uuid(place: Place, built:
     assert place.number(DANGLING) == 0
 
 
-def test_notes_go_with_their_patients_and_appointments_protect_them(place: Place, built: Built) -> None:
-    clinic = built("fresh")
+def test_notes_go_with_their_patients_and_appointments_protect_them(built: Built) -> None:
+    place, clinic = built("fresh")
     patient = clinic.patients[0].id
     with place.connection.transaction():
         place.connection.execute(

@@ -1,0 +1,1 @@
+"""What our ways are measured against, and what both are measured on."""

@@ -1,0 +1,194 @@
+"""What would change in the clinic's tables so that every photograph hangs on its patient: planned, not yet done.
+
+Belongs here: making a plan in our schema, its hash, and whether a person must approve it. The decisions themselves are
+in `sql/plan.sql`. Does not belong here: writing to a table of the clinic (`applying.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, text
+
+from fm_migration.clinic import contract, sql
+from fm_migration.clinic.states import State
+from fm_migration.errors import DatabaseError
+from fm_migration.filemaker.problems import Problem
+from fm_migration.ledger import schema
+from fm_migration.ledger import sql as statements
+from fm_migration.ledger.copying import copy_rows
+from fm_migration.settings import Settings
+
+PACKAGE = sql.__name__
+
+#: Ids that we mint are UUIDv5 under this name, so that a second run makes the same ones.
+NAMESPACE = uuid.UUID("6d1f7a34-8f5b-5a0e-9c55-0f4f4c1c7e11")
+MINT_AT_ONCE = 20_000
+
+#: Files that clinicians attach to a record and that are no photographs.
+UNSUPPORTED = ("doc", "docx", "xls", "xlsx", "txt", "csv", "zip", "exe", "mov", "mp4", "avi", "mp3", "wav", "ds_store")
+
+#: What no plan of ours would do by itself: photographs that lose their gallery, or change it in number.
+TOLERATED_CHANGING_HANDS = 0.01
+TOLERATED_FEWER_LINKED = 0.10
+
+#: Read in the order of the file; what follows them needs Python in between.
+_BEFORE_MINTING = (
+    "live", "successor", "contact_home", "original", "index_original", "candidate", "analyze_candidate", "match",
+    "written", "album", "verdict", "placement", "session", "minted",
+)  # fmt: skip
+_AFTER_MINTING = (
+    "settle_sessions", "target", "analyze_target", "plan_new_batches", "plan_new_images", "plan_moves_and_fills",
+    "plan_batches", "learn",
+)  # fmt: skip
+_RECORDING = ("forget_photos", "record_photos", "analyze_photos")
+
+_NATURAL_KEYS = text("""
+select 'photo|' || natural_key as natural_key
+from candidate join placement using (row_number) where placement.decision = 'create'
+union all select 'batch|' || natural_key from session where batch_id is null
+union all select 'batch|' || natural_key || '|' || patient_id from session where batch_id is null
+""")
+_NEW_PLAN = text("""
+insert into fm_migration.link_plan
+    (kind, hash, export_read_id, snapshot_id, patient_read_id, photo_limit, counts, doubts, run_id)
+values ('photographs', '', :export_read_id, :snapshot_id, :patient_read_id, :limit, '{}', '{}', :run_id)
+returning id
+""")
+_FINISH_PLAN = text("""
+update fm_migration.link_plan set hash = :hash, counts = cast(:counts as jsonb), doubts = :doubts where id = :plan
+""")
+_INPUTS = text("""
+select (select max(id) from fm_migration.export_read) as export_read_id,
+       (select data_version from fm_migration.export_read order by id desc limit 1) as export_version,
+       (select max(id) from fm_migration.inventory_snapshot) as snapshot_id,
+       (select coalesce(max(greatest(first_seen, changed, coalesce(vanished, 0))), 0)
+        from fm_migration.s3_inventory) as inventory_version,
+       (select max(id) from fm_migration.patient_read) as patient_read_id,
+       (select data_version from fm_migration.patient_read order by id desc limit 1) as patients_version,
+       (select read_at from fm_migration.export_read order by id limit 1) as undated_at
+""")
+_STATES = text("select state, count(*) from fm_migration.photo group by 1")
+_FORMER_LINKED = text("""
+select (counts ->> 'linked')::bigint from fm_migration.link_plan
+where kind = 'photographs' and applied_at is not null and undone_at is null and photo_limit is null
+order by id desc limit 1
+""")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A plan as it stands in `link_plan`: its changes are rows of `planned_change`."""
+
+    id: int
+    hash: str
+    counts: Mapping[str, int]
+    states: Mapping[str, int]
+    doubts: tuple[str, ...]
+
+    @property
+    def changes(self) -> int:
+        return self.counts["changes"]
+
+    @property
+    def rows(self) -> int:
+        """How many rows of the export are accounted for."""
+        return sum(count for state, count in self.states.items() if state != State.NO_METADATA)
+
+
+def make_plan(
+    connection: Connection, settings: Settings, *, limit: int | None = None, run_id: str | None = None
+) -> Plan:
+    """Plan in the caller's transaction, from the staging tables and the clinic's tables as they are."""
+    schema.require_current(connection)
+    contract.verify(connection)
+    inputs = _inputs(connection)
+    plan_id: int = connection.execute(_NEW_PLAN, {**inputs, "limit": limit, "run_id": run_id}).scalar_one()
+    parameters = {
+        "plan": plan_id,
+        "content_type": contract.patient_content_type_id(connection),
+        "limit": limit or 2**62,
+        "zone": settings.clinic_timezone,
+        "undated_at": inputs["undated_at"],
+        "unreadable": [problem.value for problem in Problem if problem.blocks_linking and problem not in _OWN_STATE],
+        "unsupported": list(UNSUPPORTED),
+        "mime_types": json.dumps(_mime_types()),
+        "reasons": json.dumps({state.value: state.meaning for state in State}),
+    }
+    for step in _BEFORE_MINTING:
+        statements.run(connection, PACKAGE, "plan", parameters, only=step)
+    _mint(connection)
+    for step in (*_AFTER_MINTING, *_RECORDING):
+        statements.run(connection, PACKAGE, "plan", parameters, only=step)
+    return _finish(connection, inputs, parameters)
+
+
+#: Problems that have a state of their own in `sql/plan.sql`.
+_OWN_STATE = frozenset(
+    {Problem.DUPLICATE_RECID, Problem.MISSING_CONTACT, Problem.MALFORMED_CONTACT, Problem.DUPLICATE_IMAGE_ID}
+)
+
+
+def _inputs(connection: Connection) -> RowMapping:
+    """The newest good reading of each of the three inputs."""
+    inputs = connection.execute(_INPUTS).mappings().one()
+    for name, asset in (
+        ("export_read_id", "csv_metadata"),
+        ("snapshot_id", "s3_inventory"),
+        ("patient_read_id", "patient_map"),
+    ):
+        if inputs[name] is None:
+            raise DatabaseError("planning the links from", asset, "it was never read", f"Materialize {asset} first")
+    return inputs
+
+
+def _mint(connection: Connection) -> None:
+    """Compute the ids of what is to be made, a few thousand at a time."""
+    keys = connection.execute(_NATURAL_KEYS).scalars()
+    while chunk := keys.fetchmany(MINT_AT_ONCE):
+        copy_rows(connection, "minted", ("natural_key", "id"), _minted(chunk))
+    connection.execute(text("analyze minted"))
+
+
+def _minted(natural_keys: list[str]) -> Iterator[tuple[str, uuid.UUID]]:
+    return ((key, uuid.uuid5(NAMESPACE, key)) for key in natural_keys)
+
+
+def _finish(connection: Connection, inputs: RowMapping, parameters: Mapping[str, Any]) -> Plan:
+    visibility = statements.ask(connection, PACKAGE, "plan", "visibility", parameters)
+    changes = statements.ask(connection, PACKAGE, "plan", "count_changes", parameters)
+    states: dict[str, int] = dict(connection.execute(_STATES).tuples().all())
+    former: int | None = connection.execute(_FORMER_LINKED).scalar()
+    counts = {**changes, **visibility, "linked": states.get(State.LINKED, 0) + states.get(State.PLACED_BY_STAFF, 0)}
+    doubts = () if parameters["limit"] < 2**62 else tuple(doubts_about(counts, former))
+    content = statements.ask(connection, PACKAGE, "plan", "hash", parameters)["content"]
+    versions = "|".join(str(inputs[name]) for name in ("export_version", "inventory_version", "patients_version"))
+    plan_hash = uuid.uuid5(NAMESPACE, f"plan|{content}|{versions}").hex
+    finished = {"plan": parameters["plan"], "hash": plan_hash, "counts": json.dumps(counts), "doubts": list(doubts)}
+    connection.execute(_FINISH_PLAN, finished)
+    return Plan(parameters["plan"], plan_hash, counts, states, doubts)
+
+
+def doubts_about(counts: Mapping[str, int], linked_before: int | None) -> Iterator[str]:
+    """Why a person should look at a plan before it is applied. Pure."""
+    if counts["visible_after"] < counts["visible_before"]:
+        yield f"{counts['visible_before'] - counts['visible_after']:,} photographs would no longer be visible"
+    if counts["changing_hands"] > counts["visible_before"] * TOLERATED_CHANGING_HANDS:
+        yield f"{counts['changing_hands']:,} photographs would move from one living patient to another"
+    if linked_before and counts["linked"] < linked_before * (1 - TOLERATED_FEWER_LINKED):
+        yield f"only {counts['linked']:,} photographs would be linked, and the last plan linked {linked_before:,}"
+
+
+def _mime_types() -> dict[str, str]:
+    """By extension; the thumbnails correct what the name got wrong once they have seen the bytes."""
+    table = {
+        ending.removeprefix("."): mime
+        for ending, mime in mimetypes.types_map.items()
+        if mime.startswith("image/") or ending == ".pdf"
+    }
+    return {**table, "": "image/jpeg", "heic": "image/heic", "heif": "image/heif", "webp": "image/webp"}

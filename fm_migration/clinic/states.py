@@ -1,0 +1,76 @@
+"""The states that a photograph can be in, what each means, and what a person can do about it.
+
+Every row of the export is in exactly one of them, and so is every original that no row names.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """In the order in which a person should settle them: a row is in the first that applies."""
+
+    DUPLICATE_RECID = "duplicate_recid"
+    MALFORMED_ROW = "malformed_row"
+    NO_CONTACT = "no_contact"
+    MALFORMED_CONTACT = "malformed_contact"
+    NO_OBJECT = "no_object"
+    UNSUPPORTED_FILE = "unsupported_file"
+    NO_PATIENT = "no_patient"
+    AMBIGUOUS_PATIENT = "ambiguous_patient"
+    PLACED_BY_STAFF = "placed_by_staff"
+    BEYOND_LIMIT = "beyond_limit"
+    LINKED = "linked"
+    NO_METADATA = "no_metadata"
+
+    @property
+    def meaning(self) -> str:
+        return _TEXTS[self][0]
+
+    @property
+    def remedy(self) -> str:
+        return _TEXTS[self][1]
+
+
+_TEXTS: dict[State, tuple[str, str]] = {
+    State.DUPLICATE_RECID: (
+        "its recid stands in the export more than once, so it cannot be told whose photograph it is",
+        "Correct the recid in FileMaker and export again",
+    ),
+    State.MALFORMED_ROW: (
+        "its row cannot be read without guessing which value belongs to which column",
+        "Look at the row's raw text in fm_migration.csv_metadata, and export again",
+    ),
+    State.NO_CONTACT: ("its row names no patient", "Fill id_Contact in FileMaker and export again"),
+    State.MALFORMED_CONTACT: (
+        "what its row names as patient is no UUID",
+        "Correct id_Contact in FileMaker and export again",
+    ),
+    State.NO_OBJECT: (
+        "the bucket holds no original under its recid or image id",
+        "Dump the photograph from FileMaker again, then materialize s3_inventory",
+    ),
+    State.UNSUPPORTED_FILE: (
+        "its file is of a kind that no browser shows and nobody would call a photograph",
+        "Look at the object; convert it, or accept that it stays out",
+    ),
+    State.NO_PATIENT: (
+        "the app has no patient, present or former, of that id",
+        "Create the patient in the app with this FileMaker id, or correct the row in FileMaker",
+    ),
+    State.AMBIGUOUS_PATIENT: (
+        "several patients of the app share that FileMaker id",
+        "Correct the FileMaker id of the wrong one in the app; fm_migration.ambiguous_identity shows them",
+    ),
+    State.PLACED_BY_STAFF: (
+        "it hangs on another patient's record than its row says, and not we have put it there",
+        "Nothing, if somebody moved it on purpose; else move it back in the app",
+    ),
+    State.BEYOND_LIMIT: ("the plan was limited to fewer photographs", "Plan again with a higher limit, or with none"),
+    State.LINKED: ("it hangs on its patient's record, or does once the plan is applied", "Nothing"),
+    State.NO_METADATA: (
+        "no row of the export names it, so nobody knows whose it is",
+        "Export all records from FileMaker again; if it is still unknown, ask the clinic",
+    ),
+}
