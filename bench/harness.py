@@ -47,12 +47,18 @@ class BenchError(FmMigrationError):
 
 @dataclass(frozen=True)
 class Sample:
-    """What one run cost: seconds of wall clock and of CPU (the child's own children included), peak bytes of memory."""
+    """What one run cost: seconds of wall clock and of CPU (the child's own children included), peak bytes of memory.
+
+    Of a `Call` also the seconds of its process that `wall` leaves out (the interpreter's start and end, imports,
+    preparation), and those of the parts that the function itself timed and returned by their names.
+    """
 
     wall: float
     user: float
     system: float
     peak_rss: int
+    around: float = 0.0
+    parts: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def cpu(self) -> float:
@@ -100,7 +106,8 @@ class Call:
 
     `target` is `package.module:function`; `prepare`, if given, names another whose result becomes the first
     argument and whose time does not count. `arguments` go to both by name and travel as JSON. Peak memory is
-    the whole interpreter's, preparation included: there is no undoing a peak.
+    the whole interpreter's, preparation included: there is no undoing a peak. A function that returns a mapping of
+    names to seconds has timed its parts.
     """
 
     target: str
@@ -127,6 +134,15 @@ class Comparison:
 
     def peak_rss(self, name: str) -> Spread:
         return Spread.of([sample.peak_rss for sample in self.samples[name]])
+
+    def around(self, name: str) -> float:
+        """Seconds of a `Call`'s process beside the call, in the middle."""
+        return statistics.median(sample.around for sample in self.samples[name])
+
+    def parts(self, name: str) -> dict[str, float]:
+        """Seconds of each part that a `Call` timed itself, in the middle."""
+        taken = self.samples[name]
+        return {part: statistics.median(sample.parts[part] for sample in taken) for part in taken[0].parts}
 
     def ratio(self, name: str) -> Spread:
         """How many times the wall time of the first command this one took, pair by pair."""
@@ -192,12 +208,14 @@ def compare(
     runs: int = 5,
     warm_up: int = 1,
     before: Callable[[str], None] | None = None,
+    after: Callable[[str], None] | None = None,
     environment: Mapping[str, str] | None = None,
     timeout: float | None = None,
 ) -> Comparison:
     """Run every command `warm_up + runs` times, in turn, and keep the last `runs`. Ratios refer to the first command.
 
     `before(name)` is called ahead of each run and not timed: it puts the world back to where the run starts.
+    `after(name)` is not timed either: it looks whether the run has done its work.
     A command that fails, or outlasts `timeout` seconds, ends the comparison.
     """
     if runs < 1 or not commands:
@@ -209,6 +227,8 @@ def compare(
             if before is not None:
                 before(name)
             sample = measure(name, command, environment=environment, timeout=timeout)
+            if after is not None:
+                after(name)
             if turn >= warm_up:
                 samples[name].append(sample)
     return Comparison(machine, {name: tuple(taken) for name, taken in samples.items()})
@@ -233,9 +253,10 @@ def measure(
         if code != "0":
             remedy = f"Run it alone first: {shlex.join(argv)}"
             raise BenchError("measuring", f"the command {name!r}", _what_failed(report, complaints), remedy)
-        if isinstance(command, Call):
-            return Sample(**json.loads(answer.read_text("utf-8")))
         wall, user, system, peak = costs
+        if isinstance(command, Call):
+            call = json.loads(answer.read_text("utf-8"))
+            return Sample(**call, around=int(wall) / 1e9 - call["wall"])
         return Sample(int(wall) / 1e9, float(user), float(system), int(peak))
 
 
@@ -307,13 +328,16 @@ def _run_call(request: str) -> None:
     prepared = [_resolve(call["prepare"])(**call["arguments"])] if call["prepare"] else []
     user, system = _cpu_now()
     started = time.perf_counter()
-    function(*prepared, **call["arguments"])
+    returned = function(*prepared, **call["arguments"])
     wall = time.perf_counter() - started
     user_then, system_then = _cpu_now()
     unit = 1 if sys.platform == "darwin" else 1024
     peak = unit * max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     sample = {"wall": wall, "user": user_then - user, "system": system_then - system, "peak_rss": peak}
-    Path(call["answer"]).write_text(json.dumps(sample), "utf-8")
+    parts = (
+        returned if isinstance(returned, dict) and all(isinstance(part, float) for part in returned.values()) else {}
+    )
+    Path(call["answer"]).write_text(json.dumps({**sample, "parts": parts}), "utf-8")
 
 
 # --- the command line ------------------------------------------------------------------------------------------

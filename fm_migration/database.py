@@ -34,7 +34,8 @@ def open_engine(url: str, app_schema: str = "public") -> Engine:
         connect_args={
             "application_name": "fm_migration",
             "connect_timeout": CONNECT_SECONDS,
-            "options": f"-c search_path={app_schema}",
+            # UTC, because before-images hold points in time as text, and must read the same in every session.
+            "options": f"-c search_path={app_schema} -c timezone=UTC",
         },
         pool_size=4,
         pool_pre_ping=True,

@@ -115,6 +115,25 @@ class Settings(BaseSettings):
         lt=1,
         description="Which share of the known patients may be missing before it counts as a re-import under way.",
     )
+    link_columns: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Further columns that hold patients' UUIDs without a foreign key or a content type, as "
+        "`table.column`, comma-separated. Generic links (content type and object id) are found without.",
+    )
+    heal_interval_seconds: int = Field(
+        default=5,
+        ge=5,
+        description="How often the sensor compares the patients with the links; Dagster's daemon looks every 5 s.",
+    )
+    heal_settle_seconds: float = Field(
+        default=5.0,
+        ge=0,
+        description="How long the patients' table must stand still when a few known patients are missing from it.",
+    )
+    alert_url: SecretStr | None = Field(
+        default=None,
+        description="A webhook that is told of failed runs: job, run, and the message, which holds no patient data.",
+    )
     app_schema: str = Field(default="public", description="Schema of the Django app's tables.")
     sample_size: float = Field(
         default=0.05,
@@ -153,7 +172,7 @@ class Settings(BaseSettings):
     def _empty_is_unset(cls, value: Any) -> Any:
         return None if value == "" else value
 
-    @field_validator("dump_prefixes", "exports_prefixes", mode="before")
+    @field_validator("dump_prefixes", "exports_prefixes", "link_columns", mode="before")
     @classmethod
     def _split_prefixes(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

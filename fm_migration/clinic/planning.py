@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import mimetypes
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, text
+from sqlalchemy import Connection, text
 
 from fm_migration.clinic import contract, sql
 from fm_migration.clinic.states import State
@@ -56,8 +56,8 @@ union all select 'batch|' || natural_key || '|' || patient_id from session where
 """)
 _NEW_PLAN = text("""
 insert into fm_migration.link_plan
-    (kind, hash, export_read_id, snapshot_id, patient_read_id, photo_limit, counts, doubts, run_id)
-values ('photographs', '', :export_read_id, :snapshot_id, :patient_read_id, :limit, '{}', '{}', :run_id)
+    (kind, hash, export_read_id, snapshot_id, patient_read_id, inputs, photo_limit, counts, doubts, run_id)
+values ('photographs', '', :export_read_id, :snapshot_id, :patient_read_id, :inputs, :limit, '{}', '{}', :run_id)
 returning id
 """)
 _FINISH_PLAN = text("""
@@ -90,6 +90,8 @@ class Plan:
     counts: Mapping[str, int]
     states: Mapping[str, int]
     doubts: tuple[str, ...]
+    #: The inputs in one word: a plan made again from the same ones has the same.
+    version: str
 
     @property
     def changes(self) -> int:
@@ -107,8 +109,9 @@ def make_plan(
     """Plan in the caller's transaction, from the staging tables and the clinic's tables as they are."""
     schema.require_current(connection)
     contract.verify(connection)
-    inputs = _inputs(connection)
-    plan_id: int = connection.execute(_NEW_PLAN, {**inputs, "limit": limit, "run_id": run_id}).scalar_one()
+    inputs = read_inputs(connection)
+    facts = {**inputs, "inputs": versions_of(inputs), "limit": limit, "run_id": run_id}
+    plan_id: int = connection.execute(_NEW_PLAN, facts).scalar_one()
     parameters = {
         "plan": plan_id,
         "content_type": contract.patient_content_type_id(connection),
@@ -134,9 +137,14 @@ _OWN_STATE = frozenset(
 )
 
 
-def _inputs(connection: Connection) -> RowMapping:
+def versions_of(inputs: Mapping[str, Any]) -> str:
+    """The versions of the inputs in one word: the same word, the same plan."""
+    return "|".join(str(inputs[name]) for name in ("export_version", "inventory_version", "patients_version"))
+
+
+def read_inputs(connection: Connection) -> dict[str, Any]:
     """The newest good reading of each of the three inputs."""
-    inputs = connection.execute(_INPUTS).mappings().one()
+    inputs = dict(connection.execute(_INPUTS).mappings().one())
     for name, asset in (
         ("export_read_id", "csv_metadata"),
         ("snapshot_id", "s3_inventory"),
@@ -155,11 +163,11 @@ def _mint(connection: Connection) -> None:
     connection.execute(text("analyze minted"))
 
 
-def _minted(natural_keys: list[str]) -> Iterator[tuple[str, uuid.UUID]]:
+def _minted(natural_keys: Sequence[str]) -> Iterator[tuple[str, uuid.UUID]]:
     return ((key, uuid.uuid5(NAMESPACE, key)) for key in natural_keys)
 
 
-def _finish(connection: Connection, inputs: RowMapping, parameters: Mapping[str, Any]) -> Plan:
+def _finish(connection: Connection, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> Plan:
     visibility = statements.ask(connection, PACKAGE, "plan", "visibility", parameters)
     changes = statements.ask(connection, PACKAGE, "plan", "count_changes", parameters)
     states: dict[str, int] = dict(connection.execute(_STATES).tuples().all())
@@ -167,11 +175,11 @@ def _finish(connection: Connection, inputs: RowMapping, parameters: Mapping[str,
     counts = {**changes, **visibility, "linked": states.get(State.LINKED, 0) + states.get(State.PLACED_BY_STAFF, 0)}
     doubts = () if parameters["limit"] < 2**62 else tuple(doubts_about(counts, former))
     content = statements.ask(connection, PACKAGE, "plan", "hash", parameters)["content"]
-    versions = "|".join(str(inputs[name]) for name in ("export_version", "inventory_version", "patients_version"))
-    plan_hash = uuid.uuid5(NAMESPACE, f"plan|{content}|{versions}").hex
+    plan_hash = uuid.uuid5(NAMESPACE, f"plan|{content}|{versions_of(inputs)}").hex
     finished = {"plan": parameters["plan"], "hash": plan_hash, "counts": json.dumps(counts), "doubts": list(doubts)}
     connection.execute(_FINISH_PLAN, finished)
-    return Plan(parameters["plan"], plan_hash, counts, states, doubts)
+    version = uuid.uuid5(NAMESPACE, f"{versions_of(inputs)}|{parameters['limit']}").hex
+    return Plan(parameters["plan"], plan_hash, counts, states, doubts, version)
 
 
 def doubts_about(counts: Mapping[str, int], linked_before: int | None) -> Iterator[str]:

@@ -141,6 +141,9 @@ def decode(kind: Kind, data: bytes, recipe: Recipe) -> Decoded:
 def _open(kind: Kind, data: bytes) -> ImageFile.ImageFile:
     opener = _heif() if kind.name == "HEIF" else _OPENERS[kind.name]
     image: ImageFile.ImageFile = opener(io.BytesIO(data))
+    if kind.name == "JPEG":
+        # All at once: fed by 64 KB, the decoder stops and resumes for every piece.
+        image.decodermaxblock = len(data)
     limit = LIMITS[kind.name]
     if image.info.get("progressive"):
         limit = min(limit, PROGRESSIVE_LIMIT)

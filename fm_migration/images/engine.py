@@ -124,8 +124,6 @@ def _encoded(image: Image.Image, output: _Output, recipe: Recipe) -> bytes:
         bare.save(target, "JPEG", quality=recipe.quality, optimize=True)
     elif output.format == "WEBP":
         bare.save(target, "WEBP", quality=recipe.quality)
-    elif output.format == "GIF" and bare.mode != "L":
-        bare.quantize(256).save(target, "GIF")
     else:
         bare.save(target, output.format)
     return target.getvalue()

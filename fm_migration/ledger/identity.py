@@ -50,6 +50,13 @@ def read_state(connection: Connection) -> PatientsState:
     return PatientsState(**found)
 
 
+def read_presence(connection: Connection) -> tuple[int, int]:
+    """How many FileMaker ids we know as current, and how many of them are in the patients' table now."""
+    steps = sql.steps(PACKAGE, "identity")
+    found = connection.execute(text(f"with patient_now as ({steps['look']}) {steps['survey']}")).mappings().one()
+    return found["known"], found["known_present"]
+
+
 def update_history(
     connection: Connection, *, tolerated_missing: float, accept_missing: bool = False, run_id: str | None = None
 ) -> IdentityUpdate:

@@ -331,17 +331,17 @@ insert into fm_migration.planned_change (plan_id, table_name, row_id, action, be
 select :plan, 'images_image', image, 'update', before, after, reason
 from (
     select target.image,
-           jsonb_strip_nulls(jsonb_build_object('batch_id', case when move then to_jsonb(image.batch_id) end,
-               'category', case when category then to_jsonb(image.category) end,
-               'caption', case when caption then to_jsonb(image.caption) end))
+           jsonb_strip_nulls(jsonb_build_object('batch_id', case when moves then to_jsonb(image.batch_id) end,
+               'category', case when categorised then to_jsonb(image.category) end,
+               'caption', case when captioned then to_jsonb(image.caption) end))
            || case when dated then jsonb_build_object('date_taken', image.date_taken) else '{}' end
            || case when identified then jsonb_build_object('filemaker_id', null) else '{}' end as before,
-           jsonb_strip_nulls(jsonb_build_object('batch_id', case when move then target.batch_id end,
-               'category', case when category then candidate.category end,
-               'caption', case when caption then candidate.type_text end,
+           jsonb_strip_nulls(jsonb_build_object('batch_id', case when moves then target.batch_id end,
+               'category', case when categorised then candidate.category end,
+               'caption', case when captioned then candidate.type_text end,
                'date_taken', case when dated then candidate.taken_on end,
                'filemaker_id', case when identified then candidate.image_id end)) as after,
-           case when move then 'hangs on another patient''s batch' else 'fills what is empty' end as reason
+           case when moves then 'hangs on another patient''s batch' else 'fills what is empty' end as reason
     from target
     join candidate using (row_number)
     join images_image as image on image.id = target.present_image
@@ -349,18 +349,18 @@ from (
     left join written as wrote_caption on wrote_caption.row_id = image.id and wrote_caption.name = 'caption'
     left join written as wrote_date on wrote_date.row_id = image.id and wrote_date.name = 'date_taken'
     cross join lateral (select
-        target.decision = 'move' as move,
+        target.decision = 'move' as moves,
         image.category is distinct from candidate.category and candidate.category <> ''
-            and (image.category = '' or image.category = wrote_category.value) as category,
+            and (image.category = '' or image.category = wrote_category.value) as categorised,
         image.caption is distinct from candidate.type_text and candidate.type_text <> ''
-            and (image.caption = '' or image.caption = wrote_caption.value) as caption,
+            and (image.caption = '' or image.caption = wrote_caption.value) as captioned,
         image.date_taken is distinct from candidate.taken_on and candidate.taken_on is not null
             and (image.date_taken is null or image.date_taken::text = wrote_date.value) as dated,
         image.filemaker_id is null and candidate.image_id is not null
             and not exists (select from images_image as other where other.filemaker_id = candidate.image_id)
             as identified
     ) as wish
-    where move or category or caption or dated or identified
+    where moves or categorised or captioned or dated or identified
 ) as wished;
 
 -- step: plan_batches

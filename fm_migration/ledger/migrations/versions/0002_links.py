@@ -16,6 +16,7 @@ create table fm_migration.link_plan (
     export_read_id  bigint references fm_migration.export_read,
     snapshot_id     bigint references fm_migration.inventory_snapshot,
     patient_read_id bigint not null references fm_migration.patient_read,
+    inputs          text not null,
     photo_limit     bigint,
     counts          jsonb not null,
     doubts          text[] not null,
@@ -26,6 +27,7 @@ create table fm_migration.link_plan (
 );
 comment on table fm_migration.link_plan is
     'One row per plan: what would change in the clinic''s tables, from which inputs, and what became of it.';
+comment on column fm_migration.link_plan.inputs is 'The versions of what the plan was made from.';
 comment on column fm_migration.link_plan.doubts is
     'Why a person must approve the plan by its hash before it is applied; empty for an ordinary plan.';
 
@@ -79,7 +81,7 @@ create table fm_migration.change (
 );
 create index change_plan on fm_migration.change (plan_id);
 comment on table fm_migration.change is
-    'The journal: what became of each planned change. "overtaken": somebody had edited the row since, and their edit won.';
+    'The journal: what became of each planned change. "overtaken": somebody had edited the row, and their edit won.';
 
 create table fm_migration.consumed (
     source       text primary key,
@@ -88,7 +90,7 @@ create table fm_migration.consumed (
     at           timestamptz not null default now()
 );
 comment on table fm_migration.consumed is
-    'Which state of a source the links were last made from, written in the same transaction as the links.';
+    'The state of a source that the links were last made from, written in the same transaction as the links.';
 
 create view fm_migration.ambiguous_identity as
 select filemaker_id, array_agg(patient_id order by patient_id) as patient_ids
@@ -102,7 +104,8 @@ select change.id, link_plan.kind, change.plan_id, planned.table_name, planned.ro
 from fm_migration.change
 join fm_migration.planned_change as planned on planned.id = change.planned_id
 join fm_migration.link_plan on link_plan.id = change.plan_id;
-comment on view fm_migration.journal is 'What was done to which row of the clinic''s tables, when, why and by which run.';
+comment on view fm_migration.journal is
+    'What was done to which row of the clinic''s tables, when, why and by which run.';
 
 create view fm_migration.state_count as
 select state, count(*) as photographs from fm_migration.photo group by state;

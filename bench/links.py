@@ -1,0 +1,373 @@
+"""Planning, importing and re-linking: ours beside an import by Django's ORM and the plain-SQL floor.
+
+    python -m bench links                 the clinic's size: 6,489 photographs, some minutes because of the ORM
+    python -m bench links --million       1,000,000 photographs of 200,000 patients, ours and the floor
+
+Each way runs in a process of its own on a fresh copy of the same database, and what the gallery then shows is counted:
+a way that lost a photograph ends the benchmark. What is timed is the work once the process is up and connected; the
+rest of the process is told beside it. Ours is `stage_patients`, `make_plan` and `apply_plan` on an export and a
+listing that are staged already; "files too" is ours with their staging from files, which the ORM reads as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import psycopg
+from sqlalchemy import Connection, Engine
+
+from bench import harness
+from bench.harness import Call, Comparison, compare
+from bench.peers import clinic_data, sql_floor
+from bench.peers.clinic_data import CLINIC, EXPORT_FILE, LISTING_FILE, MILLION, STALE_GENERATIONS, Seen, Size
+from fm_migration import database, staging
+from fm_migration.clinic import applying, planning
+from fm_migration.embedded import ports, postgres
+from fm_migration.filemaker import reading, rows, types
+from fm_migration.ledger import csv_metadata, inventory
+from fm_migration.objects.facts import STANDARD, ObjectFacts
+from fm_migration.settings import Settings, load_settings
+
+RUNNING = "links_running"
+PAGE = 1000
+
+OURS, OURS_FROM_FILES, ORM, FLOOR = "ours", "ours, files too", "ORM", "floor"
+
+# --- our way, in the child process --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Place:
+    """A database to work on, with a connection open."""
+
+    engine: Engine
+    settings: Settings
+
+
+def open_place(url: str, **_arguments: object) -> Place:
+    engine = database.open_engine(url)
+    database.check(engine)
+    return Place(engine, load_settings(database_url=url))
+
+
+def plan(place: Place, **_arguments: object) -> dict[str, float]:
+    """The dry run."""
+    parts: dict[str, float] = {}
+    with place.engine.begin() as connection:
+        with _timed(parts, "patients"):
+            staging.stage_patients(connection, place.settings)
+        with _timed(parts, "plan"):
+            planning.make_plan(connection, place.settings)
+    return parts
+
+
+def plan_and_apply(place: Place, nothing_new: bool = False, **_arguments: object) -> dict[str, float]:
+    """What an import, a second import and a healing run do alike."""
+    parts: dict[str, float] = {}
+    with place.engine.begin() as connection:
+        with _timed(parts, "patients"):
+            staging.stage_patients(connection, place.settings)
+        with _timed(parts, "plan"):
+            made = planning.make_plan(connection, place.settings)
+    with _timed(parts, "apply"), place.engine.begin() as connection:
+        applying.apply_plan(connection, made.id)
+    if nothing_new and made.changes:
+        raise AssertionError(f"{made.changes} changes were planned where there was nothing to do")
+    return parts
+
+
+def stage_plan_and_apply(place: Place, folder: str, **_arguments: object) -> dict[str, float]:
+    """The whole first import, export and listing read from their files as the assets do it but for the network."""
+    parts: dict[str, float] = {}
+    with place.engine.begin() as connection:
+        with _timed(parts, "export"):
+            _stage_export(connection, place.settings, Path(folder, EXPORT_FILE))
+        with _timed(parts, "listing"):
+            _stage_listing(connection, place.settings, Path(folder, LISTING_FILE))
+    return {**parts, **plan_and_apply(place)}
+
+
+def _stage_export(connection: Connection, settings: Settings, path: Path) -> None:
+    with reading.read(path) as export:
+        csv_metadata.replace_rows(
+            connection,
+            export,
+            rows.survey(export),
+            source=path.name,
+            today=datetime.now(UTC).date(),
+            types=types.built_in_types(),
+            tolerated_shrinkage=settings.tolerated_shrinkage,
+        )
+
+
+def _stage_listing(connection: Connection, settings: Settings, path: Path) -> None:
+    inventory.update_inventory(
+        connection,
+        _pages(path),
+        layout=staging.key_layout(settings),
+        bucket="bench",
+        prefixes=list(settings.original_prefixes),
+        started_at=datetime.now(UTC),
+        source="listing",
+        tolerated_shrinkage=settings.tolerated_shrinkage,
+    )
+
+
+def _pages(path: Path) -> Iterator[list[ObjectFacts]]:
+    uploaded = datetime(2025, 3, 1, tzinfo=UTC)
+    with path.open(encoding="utf-8", newline="") as file:
+        page = []
+        for key, etag, size in csv.reader(file):
+            page.append(ObjectFacts(key, etag, int(size), uploaded, STANDARD))
+            if len(page) == PAGE:
+                yield page
+                page = []
+        yield page
+
+
+@contextmanager
+def _timed(parts: dict[str, float], name: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    parts[name] = time.perf_counter() - started
+
+
+# --- the clinic before a run --------------------------------------------------------------------------------------
+
+
+class Clinics:
+    """Databases in the states that a run can start from: each made once, and copied for every run."""
+
+    def __init__(self, url_of: Callable[[str], str], size: Size, folder: Path) -> None:
+        self._url_of = url_of
+        self._size = size
+        self.folder = folder
+        self._made: set[str] = set()
+        self._recipes: Mapping[str, tuple[str | None, Callable[[str], None]]] = {
+            "untouched": (None, self._fill),
+            "fresh": ("untouched", clinic_data.stage),
+            "imported": ("fresh", self._copy_in),
+            "imported by us": ("fresh", _import),
+            "re-imported": ("imported", _reimport_once),
+            "re-imported after us": ("imported by us", _reimport_once),
+            "stale": ("imported", _run_the_command_for_months),
+        }
+
+    @property
+    def url(self) -> str:
+        """The database of the present run."""
+        return self._url_of(RUNNING)
+
+    def start_from(self, state: str) -> None:
+        """Put a fresh copy of a state in the place of the last run's database."""
+        self._make(state)
+        self._copy(_template(state), RUNNING)
+
+    def _make(self, state: str) -> None:
+        if state in self._made:
+            return
+        parent, prepare = self._recipes[state]
+        if parent:
+            self._make(parent)
+        self._copy(_template(parent) if parent else "template0", _template(state))
+        url = self._url_of(_template(state))
+        prepare(url)
+        clinic_data.settle(url)
+        self._made.add(state)
+
+    def _copy(self, template: str, name: str) -> None:
+        with psycopg.connect(self._url_of("postgres"), autocommit=True) as connection:
+            connection.execute(f"drop database if exists {name} with (force)")
+            connection.execute(f"create database {name} template {template} strategy file_copy")
+
+    def _fill(self, url: str) -> None:
+        clinic_data.make_tables(url)
+        clinic_data.fill(url, self._size, self.folder)
+
+    def _copy_in(self, url: str) -> None:
+        with sql_floor.connect(url) as connection:
+            sql_floor.import_photographs(connection, str(self.folder))
+
+
+def _template(state: str) -> str:
+    return "links_" + state.replace(" ", "_").replace("-", "_")
+
+
+def _import(url: str) -> None:
+    place = open_place(url)
+    plan_and_apply(place)
+    place.engine.dispose()
+
+
+def _reimport_once(url: str) -> None:
+    clinic_data.reimport_patients(url, 2)
+
+
+def _run_the_command_for_months(url: str) -> None:
+    """Nine imports, each followed by a re-import of the patients, of which nobody kept a record."""
+    for generation in range(2, STALE_GENERATIONS + 1):
+        clinic_data.reimport_patients(url, generation)
+        clinic_data.run_the_command_again(url, generation)
+    clinic_data.reimport_patients(url, STALE_GENERATIONS + 1)
+
+
+# --- what is compared ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Way:
+    """A function for the harness to call, and the state of the clinic that it starts from."""
+
+    start: str
+    target: str
+    prepare: str
+    arguments: Mapping[str, object] = field(default_factory=dict)
+
+
+def _ours(start: str, function: str, **arguments: object) -> Way:
+    return Way(start, f"bench.links:{function}", "bench.links:open_place", arguments)
+
+
+def _orm(start: str, function: str, **arguments: object) -> Way:
+    return Way(start, f"bench.peers.django_import:{function}", "bench.peers.django_import:open_app", arguments)
+
+
+def _floor(start: str, function: str) -> Way:
+    return Way(start, f"bench.peers.sql_floor:{function}", "bench.peers.sql_floor:connect")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One piece of work, the ways to do it, and whether every photograph shows afterwards (or still none)."""
+
+    what: str
+    ways: Mapping[str, Way]
+    all_shown: bool = True
+
+
+SCENARIOS = {
+    "plan": Scenario(
+        "dry run",
+        {OURS: _ours("fresh", "plan"), ORM: _orm("fresh", "import_photographs", dry_run=True)},
+        all_shown=False,
+    ),
+    "import": Scenario(
+        "first import",
+        {
+            OURS: _ours("fresh", "plan_and_apply"),
+            OURS_FROM_FILES: _ours("untouched", "stage_plan_and_apply"),
+            ORM: _orm("fresh", "import_photographs"),
+            FLOOR: _floor("fresh", "import_photographs"),
+        },
+    ),
+    "again": Scenario(
+        "import again, nothing new",
+        {
+            OURS: _ours("imported by us", "plan_and_apply", nothing_new=True),
+            ORM: _orm("imported", "import_photographs"),
+            FLOOR: _floor("imported by us", "find_nothing_new"),
+        },
+    ),
+    "relink": Scenario(
+        "re-link after a re-import of the patients",
+        {
+            OURS: _ours("re-imported after us", "plan_and_apply"),
+            ORM: _orm("re-imported", "repair"),
+            FLOOR: _floor("re-imported", "relink"),
+        },
+    ),
+    "stale": Scenario(
+        "re-link with {stale:,} stale batches",
+        {
+            OURS: _ours("stale", "plan_and_apply"),
+            ORM: _orm("stale", "repair"),
+            FLOOR: _floor("stale", "relink"),
+        },
+    ),
+}
+
+
+def run(
+    scenario: Scenario, clinics: Clinics, size: Size, *, runs: int, warm_up: int = 1, without: Sequence[str] = ()
+) -> Comparison:
+    """Every way of a scenario in turn, each from its own start, with a look at the result."""
+    ways = {name: way for name, way in scenario.ways.items() if name not in without}
+    expected = size.photographs if scenario.all_shown else 0
+
+    def after(name: str) -> None:
+        seen = clinic_data.look(clinics.url)
+        if seen != Seen(expected, expected, expected):
+            raise harness.BenchError(
+                "comparing", f"{scenario.what} by {name}", f"{seen} instead of {expected:,} of each", "Find out why"
+            )
+
+    arguments = {"url": clinics.url, "folder": str(clinics.folder)}
+    calls = {name: Call(way.target, {**arguments, **way.arguments}, way.prepare) for name, way in ways.items()}
+    return compare(
+        calls, runs=runs, warm_up=warm_up, before=lambda name: clinics.start_from(ways[name].start), after=after
+    )
+
+
+def report(what: str, comparison: Comparison) -> str:
+    """The table, what ours was made of, and the rest of each process."""
+    lines = [f"== {what}", comparison.table()]
+    for name in comparison.samples:
+        parts = ", ".join(f"{part} {seconds:.3f}" for part, seconds in comparison.parts(name).items())
+        lines.append(f"{name}: {parts + '; ' if parts else ''}rest of the process {comparison.around(name):.3f} s")
+    return "\n".join(lines)
+
+
+@contextmanager
+def open_clinics(size: Size) -> Iterator[Clinics]:
+    """A PostgreSQL and a folder for the length of the block. The server's settings are the embedded stack's."""
+    with tempfile.TemporaryDirectory(prefix="bench-links-") as folder:
+        data, port, password = Path(folder, "postgres"), ports.free_port(), "benchmark"
+        postgres.make_data_folder(data, password)
+        server = postgres.start(data, port, password, Path(folder, "postgres.log"))
+        try:
+            yield Clinics(partial(postgres.url, port, password), size, Path(folder, "files"))
+        finally:
+            postgres.stop(server)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """`python -m bench links`."""
+    parser = argparse.ArgumentParser(prog="python -m bench links", description=__doc__.partition("\n")[0])
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"{', '.join(SCENARIOS)} (default: all)")
+    parser.add_argument("--million", action="store_true", help="1,000,000 photographs; without the ORM")
+    parser.add_argument("--without-orm", action="store_true", help="leave the slow way out")
+    parser.add_argument("--runs", type=int, default=3, help="measured runs of each (default 3)")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.scenarios) - SCENARIOS.keys():
+        parser.error(f"there is no scenario {', '.join(sorted(unknown))}; these exist: {', '.join(SCENARIOS)}")
+    size = MILLION if options.million else CLINIC
+    without = (ORM,) if options.million or options.without_orm else ()
+    if options.million:
+        print("The ORM is left out: its queries per photograph would take days, and a figure nobody measured is none.")
+    with open_clinics(size) as clinics:
+        _run_all(options.scenarios or list(SCENARIOS), clinics, size, options.runs, without)
+    return 0
+
+
+def _run_all(names: Sequence[str], clinics: Clinics, size: Size, runs: int, without: Sequence[str]) -> None:
+    rows_for_results = []
+    for name in names:
+        what = SCENARIOS[name].what.format(stale=size.sessions * STALE_GENERATIONS)
+        comparison = run(SCENARIOS[name], clinics, size, runs=runs, without=without)
+        print(report(f"{what}, {size}", comparison), end="\n\n", flush=True)
+        rows_for_results.append(comparison.markdown_rows(f"{what}, {size.photographs:,} photographs"))
+    print("\n".join([harness.MARKDOWN_HEADER, *rows_for_results]))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,459 @@
+"""Staging: how long the export, the listing and the patients take, beside other ways to read the same.
+
+    make bench ARGS=staging                      # the clinic's sizes, 100,000 objects; about two minutes
+    make bench ARGS='staging --full'             # a million of each too; about half an hour
+    make bench ARGS='staging --only csv --rows 6662 50000'
+
+Belongs here: the questions, the servers they need, and the goals. Does not belong here: the other ways of doing it
+(`peers/`), measuring (`harness.py`).
+
+The servers are the project's embedded ones in a folder that goes with the run. What they spend is in the wall time,
+and neither in CPU nor in memory: those are of the measured process and its children.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from sqlalchemy import Engine, text
+
+from bench.harness import MARKDOWN_HEADER, BenchError, Call, Comparison, Spread, compare
+from bench.peers.staging_bucket import FOLDER, keys_of
+from bench.peers.staging_export import as_copy_rows, row_by_row, write_export
+from fm_migration import database, staging
+from fm_migration.clinic import tables
+from fm_migration.embedded import object_server
+from fm_migration.embedded.stack import Stack, borrow
+from fm_migration.embedded.state import Layout
+from fm_migration.ledger import inventory, schema
+from fm_migration.ledger.copying import copy_rows
+from fm_migration.objects import listing
+from fm_migration.places import Places, find_places
+from fm_migration.settings import load_settings
+
+CLINIC_ROWS, CLINIC_OBJECTS, CLINIC_PATIENTS = 6_662, 6_490, 2_842
+MANY_OBJECTS, MILLION = 100_000, 1_000_000
+#: What one page of S3 takes in its own region, roughly.
+NETWORK_DELAY = 0.05
+#: ministack sorts all keys of a bucket for each page, so beyond this many the figures would be about ministack.
+LARGEST_MINISTACK = 100_000
+TIMEOUT = 300
+DATABASE = "bench"
+
+# --- the measured functions: each in an interpreter of its own ---------------------------------------------------
+
+
+def opened(**_: object) -> Places:
+    """The servers that the environment names, with a connection that is already open."""
+    places = find_places(load_settings(_env_file=None))
+    with places.engine.connect():
+        pass
+    return places
+
+
+def stage_export(places: Places, rows: int, sound: int) -> None:
+    """The export into `fm_migration.csv_metadata`."""
+    with places.engine.begin() as connection:
+        update = staging.stage_export(connection, places)
+        found = connection.execute(
+            text("select count(*) from fm_migration.csv_metadata where contact is not null and taken_on is not null")
+        ).scalar_one()
+    _expect((update.rows, found), (rows, sound))
+
+
+def rows_by_dict_reader(places: Places, rows: int, sound: int) -> None:
+    """The peer: each row parsed and checked in turn, nothing stored."""
+    number, photographs = row_by_row(Path(places.export))
+    _expect((number, len(photographs)), (rows, sound))
+
+
+def rows_by_dict_reader_stored(places: Places, rows: int, sound: int) -> None:
+    """The same, and its sound rows by COPY into a table like ours."""
+    number, photographs = row_by_row(Path(places.export))
+    with places.engine.begin() as connection:
+        connection.execute(text("truncate bench_rows"))
+        stored = copy_rows(connection, "bench_rows", _columns(connection), as_copy_rows(photographs))
+    _expect((number, stored), (rows, sound))
+
+
+def pandas_ready(**arguments: object) -> Places:
+    """As `opened`, with pandas imported."""
+    import pandas  # noqa: F401  its import must not count, and must not be in our own way's memory
+
+    return opened(**arguments)
+
+
+def rows_by_pandas(places: Places, rows: int, sound: int) -> None:  # noqa: ARG001  it does not find out which are
+    """The peer: texts in columns, nothing parsed or checked."""
+    import pandas as pd
+
+    _expect(len(pd.read_csv(places.export, dtype=str, keep_default_na=False, encoding="utf-8-sig")), rows)
+
+
+def list_ours(places: Places, objects: int, threads: int) -> None:
+    """Our listing, each object as facts."""
+    _expect(_count(listing.list_objects(places.store, FOLDER, threads=threads)), objects)
+
+
+def list_boto3(places: Places, objects: int, **_: object) -> None:
+    """The peer that everybody uses."""
+    paginator = places.store.client.get_paginator("list_objects_v2")
+    pages = paginator.paginate(Bucket=places.store.bucket, Prefix=FOLDER)
+    _expect(_count(item for page in pages for item in page.get("Contents", [])), objects)
+
+
+def list_rclone(places: Places, objects: int, **_: object) -> None:
+    """The peer in Go, as a process of its own: its start counts, some 50 ms."""
+    location = places.objects
+    secret = location.secret_key.get_secret_value() if location.secret_key else ""
+    options = {
+        "type": "s3",
+        "provider": "Other",
+        "endpoint": location.endpoint_url or "",
+        "access_key_id": location.access_key or "",
+        "secret_access_key": secret,
+        "region": location.region or object_server.REGION,
+        "force_path_style": "true",
+        "list_version": "2",
+    }
+    environment = {f"RCLONE_CONFIG_BENCH_{name.upper()}": value for name, value in options.items()}
+    command = ["rclone", "lsf", "--config", "/dev/null", "--format", "psth", "--files-only"]
+    # Without this it would ask for each object by itself, for a time of change that only rclone writes.
+    command += ["--use-server-modtime", f"bench:{location.bucket}/{FOLDER}"]
+    path = {"PATH": str(Path(shutil.which("rclone") or "rclone").parent)}
+    with subprocess.Popen(command, env=path | environment, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        lines = sum(block.count(b"\n") for block in iter(partial(process.stdout.read, 1 << 16), b""))
+    _expect((process.returncode, lines), (0, objects))
+
+
+def stage_inventory(places: Places, objects: int, **_: object) -> None:
+    """The listing into `fm_migration.s3_inventory`."""
+    with places.engine.begin() as connection:
+        update: inventory.InventoryUpdate = staging.stage_inventory(connection, places.store, places.settings)
+    _expect(update.originals, objects)
+
+
+def stage_patients(places: Places, patients: int, learned: int) -> None:
+    """The patients' table into the identity history."""
+    with places.engine.begin() as connection:
+        update = staging.stage_patients(connection, places.settings)
+    _expect((update.with_filemaker_id, update.learned), (patients, learned))
+
+
+def _count(things: Iterable[object]) -> int:
+    return sum(1 for _ in things)
+
+
+def _expect(found: object, wanted: object) -> None:
+    if found != wanted:
+        raise AssertionError(f"found {found} instead of {wanted}: the figures would mean nothing")
+
+
+def _columns(connection: Any) -> Sequence[str]:
+    return list(connection.execute(text("select * from bench_rows limit 0")).keys())
+
+
+# --- the world around them ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a figure should be, and what it is."""
+
+    what: str
+    measured: float
+    limit: float
+    unit: str
+
+    def __str__(self) -> str:
+        verdict = "met" if self.measured <= self.limit else "MISSED"
+        return f"{self.what}: {self.measured:,.2f} {self.unit} (goal {self.limit:,g}): {verdict}"
+
+
+@dataclass
+class Bench:
+    """The servers, and what was measured on them."""
+
+    folder: Path
+    stack: Stack
+    engine: Engine
+    runs: int | None
+    rows: list[str] = field(default_factory=list)
+    goals: list[Goal] = field(default_factory=list)
+
+    def compare(self, what: str, commands: Mapping[str, Any], *, size: int, **options: Any) -> Comparison:
+        """Measure, print, and keep the rows for RESULTS.md. The larger the input, the fewer the runs."""
+        runs = self.runs or (5 if size < MANY_OBJECTS else 3)
+        warm_up = 1 if size < MILLION else 0
+        print(f"\n{what}", flush=True)
+        comparison = compare(commands, runs=runs, warm_up=warm_up, timeout=TIMEOUT, **options)
+        print(comparison.table(), flush=True)
+        self.rows.append(comparison.markdown_rows(what))
+        return comparison
+
+    def places(self, objects_url: str | None = None, export: Path | None = None) -> dict[str, str]:
+        """The environment in which a measured function finds these servers."""
+        return {
+            "FM_DATABASE_URL": self.stack.database_url(DATABASE),
+            "FM_OBJECTS_URL": objects_url or self.stack.objects_url,
+            "FM_OBJECTS_ACCESS_KEY": self.stack.access_key,
+            "FM_OBJECTS_SECRET_KEY": self.stack.secret_key,
+            "FM_EXPORT": str(export or ""),
+        }
+
+    def sql(self, *statements: str) -> None:
+        """Run statements in one transaction."""
+        with self.engine.begin() as connection:
+            for statement in statements:
+                connection.execute(text(statement))
+
+
+@contextlib.contextmanager
+def bench(buckets: Iterable[int], runs: int | None) -> Iterator[Bench]:
+    """The embedded servers in a folder of their own, with an empty clinic and buckets of these sizes."""
+    with tempfile.TemporaryDirectory(prefix="staging-bench-") as name:
+        folder = Path(name)
+        settings = load_settings(_env_file=None, home=folder / "servers", embedded_linger_seconds=0)
+        for objects in buckets:
+            _fill_bucket(Layout(settings.home.resolve()), objects)
+        with borrow(settings) as stack:
+            with psycopg.connect(stack.database_url("postgres"), autocommit=True) as connection:
+                connection.execute(f"create database {DATABASE} template template0")
+            engine = database.open_engine(stack.database_url(DATABASE))
+            tables.metadata.create_all(engine)
+            schema.upgrade(engine)
+            try:
+                yield Bench(folder, stack, engine, runs)
+            finally:
+                engine.dispose()
+
+
+def _bucket_name(objects: int) -> str:
+    return f"bench-{objects}"
+
+
+def _fill_bucket(layout: Layout, objects: int) -> None:
+    """Put the objects where ministack looks for them when it starts: 100,000 uploads would take minutes.
+
+    The measured functions count what is listed, so a ministack that looks elsewhere would show.
+    """
+    bucket = layout.objects / "objects" / "000000000000" / _bucket_name(objects)
+    (bucket / FOLDER).mkdir(parents=True)
+    for key in keys_of(objects):
+        (bucket / key).write_bytes(b"x")
+
+
+@contextlib.contextmanager
+def synthetic_bucket(objects: int, delay: float) -> Iterator[str]:
+    """The URL of a bucket whose listing is made up on the spot."""
+    command = [sys.executable, "-m", "bench.peers.staging_bucket", "--objects", str(objects), "--delay", str(delay)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        endpoint = server.stdout.readline().strip()
+        try:
+            yield f"s3://{_bucket_name(objects)}?endpoint={endpoint}&region={object_server.REGION}"
+        finally:
+            server.terminate()
+
+
+# --- the questions -----------------------------------------------------------------------------------------------
+
+
+def measure_start(bench: Bench) -> None:
+    """What each process pays before it does anything; the other figures leave it out."""
+    imports = {"ours": "fm_migration.staging", "boto3": "boto3", "pandas": "pandas", "csv": "csv"}
+    commands = {name: [sys.executable, "-c", f"import {module}"] for name, module in imports.items()}
+    bench.compare("start of a process", commands, size=0)
+
+
+def measure_csv(bench: Bench, rows: int) -> None:
+    """The export: read, surveyed, normalised and stored, beside reading it by rows and by pandas."""
+    path = bench.folder / f"export-{rows}.csv"
+    arguments = {"rows": rows, "sound": write_export(path, rows)}
+    bench.sql(
+        "drop table if exists bench_rows", "create table bench_rows (like fm_migration.csv_metadata including all)"
+    )
+    ways = {
+        "ours, into the table": ("stage_export", "opened"),
+        "csv.DictReader, checks, COPY": ("rows_by_dict_reader_stored", "opened"),
+        "csv.DictReader, checks": ("rows_by_dict_reader", "opened"),
+        "pandas.read_csv(dtype=str)": ("rows_by_pandas", "pandas_ready"),
+    }
+    calls = {
+        name: Call(f"bench.staging:{function}", arguments, prepare=f"bench.staging:{prepare}")
+        for name, (function, prepare) in ways.items()
+    }
+    # The former export's size would make a smaller one implausible.
+    bench.sql("truncate fm_migration.export_read cascade")
+    found = bench.compare(f"export of {rows:,} rows", calls, size=rows, environment=bench.places(export=path))
+    path.unlink()
+    ours = next(iter(calls))
+    if rows <= CLINIC_ROWS:
+        bench.goals.append(Goal(f"export of {rows:,} rows", found.wall(ours).median, 0.5, "s"))
+    if rows == MILLION:
+        bench.goals.append(Goal(f"export of {rows:,} rows", found.wall(ours).median, 30, "s"))
+        bench.goals.append(Goal("its memory", found.peak_rss(ours).median / 2**20, 1024, "MiB"))
+
+
+def measure_listing(bench: Bench, objects: int, server: str, environment: Mapping[str, str]) -> None:
+    """The listing beside the boto3 paginator and rclone, and then the listing into our table."""
+    functions = {"ours": "list_ours", "ours, one thread": "list_ours", "boto3 paginator": "list_boto3"}
+    if shutil.which("rclone"):
+        functions["rclone lsf"] = "list_rclone"
+    else:
+        print("rclone is not installed (Debian: apt-get install rclone), so it is left out.")
+    calls = {
+        name: Call(
+            f"bench.staging:{function}",
+            {"objects": objects, "threads": 1 if name.endswith("one thread") else listing.THREADS},
+            prepare="bench.staging:opened",
+        )
+        for name, function in functions.items()
+    }
+    what = f"listing of {objects:,} objects, {server}"
+    found = bench.compare(what, calls, size=objects, environment=environment)
+    peers = [name for name in calls if not name.startswith("ours")]
+    bench.goals.append(Goal(f"{what} ÷ the fastest peer", _over_fastest(found, "ours", peers).median, 1.2, "times"))
+
+
+def _over_fastest(found: Comparison, ours: str, peers: Sequence[str]) -> Spread:
+    """How many times the fastest peer's time ours took, round by round."""
+    rounds = zip(found.samples[ours], *(found.samples[peer] for peer in peers), strict=True)
+    return Spread.of([mine.wall / min(peer.wall for peer in others) for mine, *others in rounds])
+
+
+def measure_inventory(bench: Bench, objects: int, environment: Mapping[str, str]) -> None:
+    """Listing and storing: into an empty table, and again when nothing has changed."""
+    arguments = {"objects": objects}
+    call = Call("bench.staging:stage_inventory", arguments, prepare="bench.staging:opened")
+    bench.compare(
+        f"inventory of {objects:,} objects",
+        {"first": call, "unchanged": call},
+        size=objects,
+        environment=environment,
+        before=partial(_forget_inventory, bench),
+    )
+
+
+def _forget_inventory(bench: Bench, name: str) -> None:
+    if name == "first":
+        bench.sql("truncate fm_migration.s3_inventory, fm_migration.inventory_snapshot cascade")
+
+
+def measure_patients(bench: Bench, patients: int) -> None:
+    """The identity history: new, unchanged, and after a re-import that gave each patient another UUID."""
+    bench.sql(
+        "truncate patients cascade",
+        # Keys are checked row by row at the commit otherwise, and here there is nothing to check.
+        f"""insert into patients (id, first_name, last_name, archived, created_at, updated_at, filemaker_metadata)
+            select gen_random_uuid(), 'Anna', 'Muster', false, now(), now(),
+                   jsonb_build_object('filemaker_id', upper(gen_random_uuid()::text), 'zip', '3000')
+            from generate_series(1, {patients})""",
+    )
+    bench.sql("analyze patients")
+    calls = {
+        name: Call(
+            "bench.staging:stage_patients",
+            {"patients": patients, "learned": 0 if name == "unchanged" else patients},
+            prepare="bench.staging:opened",
+        )
+        for name in ("first", "unchanged", "after a re-import")
+    }
+    found = bench.compare(
+        f"identity of {patients:,} patients",
+        calls,
+        size=patients,
+        environment=bench.places(),
+        before=partial(_move_patients, bench),
+    )
+    if patients == MILLION:
+        bench.goals += [Goal(f"{patients:,} patients, {name}", found.wall(name).median, 15, "s") for name in calls]
+
+
+def _move_patients(bench: Bench, name: str) -> None:
+    if name == "first":
+        bench.sql("truncate fm_migration.patient_identity, fm_migration.patient_read cascade")
+    if name == "after a re-import":
+        bench.sql("update patients set id = gen_random_uuid()")
+
+
+# --- the command line --------------------------------------------------------------------------------------------
+
+
+def main(arguments: Sequence[str]) -> int:
+    """`python -m bench staging`."""
+    options = _options(arguments)
+    parts = set(options.only)
+    in_ministack = (
+        [objects for objects in options.objects if objects <= LARGEST_MINISTACK] if "listing" in parts else []
+    )
+    try:
+        with bench(in_ministack, options.runs) as world:
+            if "start" in parts:
+                measure_start(world)
+            if "csv" in parts:
+                for rows in options.rows:
+                    measure_csv(world, rows)
+            if "listing" in parts:
+                for objects in options.objects:
+                    _measure_buckets(world, objects, options.delay)
+            if "patients" in parts:
+                for patients in options.patients:
+                    measure_patients(world, patients)
+    except BenchError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print("\nGoals")
+    print("\n".join(map(str, world.goals)))
+    print("\nFor RESULTS.md\n" + "\n".join([MARKDOWN_HEADER, *world.rows]))
+    return 0
+
+
+def _measure_buckets(world: Bench, objects: int, delays: Sequence[float]) -> None:
+    """One size: in ministack where that can hold it, and on the synthetic bucket, near and far."""
+    if objects <= LARGEST_MINISTACK:
+        url = world.stack.objects_url.replace("s3://clinic?", f"s3://{_bucket_name(objects)}?")
+        measure_listing(world, objects, "ministack", world.places(url))
+        measure_inventory(world, objects, world.places(url))
+    for delay in delays:
+        with synthetic_bucket(objects, delay) as url:
+            environment = world.places(url)
+            name = f"synthetic bucket, {delay * 1000:g} ms a page" if delay else "synthetic bucket"
+            measure_listing(world, objects, name, environment)
+            if objects > LARGEST_MINISTACK and not delay:
+                measure_inventory(world, objects, environment)
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench staging", description=(__doc__ or "").partition("\n")[0])
+    parts = ("start", "csv", "listing", "patients")
+    parser.add_argument("--only", nargs="+", choices=parts, default=parts, help="measure these parts")
+    parser.add_argument("--rows", nargs="+", type=int, help="rows of the exports")
+    parser.add_argument("--objects", nargs="+", type=int, help="objects of the buckets")
+    parser.add_argument("--patients", nargs="+", type=int, help="patients")
+    parser.add_argument("--delay", nargs="+", type=float, help="seconds a page of the synthetic bucket takes")
+    parser.add_argument("--runs", type=int, help="measured runs of each (default 5, 3 for large inputs)")
+    parser.add_argument("--full", action="store_true", help="a million of each too")
+    options = parser.parse_args(arguments)
+    million = [MILLION] if options.full else []
+    options.rows = options.rows or [CLINIC_ROWS, *million]
+    options.objects = options.objects or [CLINIC_OBJECTS, MANY_OBJECTS, *million]
+    options.patients = options.patients or [CLINIC_PATIENTS, *million]
+    options.delay = options.delay or ([0.0, NETWORK_DELAY] if options.full else [0.0])
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

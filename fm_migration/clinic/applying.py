@@ -1,0 +1,206 @@
+"""A plan applied in one transaction, or refused; and undone.
+
+Belongs here: locks, guards and the order of the steps. What a step does to a table is in `changes.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from fm_migration.clinic import changes, contract
+from fm_migration.clinic.planning import read_inputs, versions_of
+from fm_migration.errors import DatabaseError, FmMigrationError
+from fm_migration.ledger import identity
+
+#: Whoever writes links takes this lock first: a number of our own for pg_advisory_xact_lock.
+LINK_LOCK = 7_664_202
+LOCK_SECONDS = 30
+SOURCE = "patients"
+
+_PLAN = text("select * from fm_migration.link_plan where id = :plan for update")
+_READ_FINGERPRINT = text("select fingerprint from fm_migration.patient_read where id = :id")
+_APPLIED = text("update fm_migration.link_plan set applied_at = now(), applied_run_id = :run_id where id = :plan")
+_UNDONE = text("update fm_migration.link_plan set undone_at = now() where id = :plan")
+_CONSUMED = text("""
+insert into fm_migration.consumed (source, fingerprint, run_id) values (:source, :fingerprint, :run_id)
+on conflict (source) do update set fingerprint = excluded.fingerprint, run_id = excluded.run_id, at = now()
+""")
+_OUTCOMES = text("""
+select change.outcome, count(*) from fm_migration.change where plan_id = :plan group by 1
+""")
+_OVERTAKEN = text("""
+select planned.table_name, planned.row_id from fm_migration.change
+join fm_migration.planned_change as planned on planned.id = change.planned_id
+where change.plan_id = :plan and change.outcome = 'overtaken' order by 1, 2 limit 100
+""")
+_NOT_UNDONE = text("""
+select planned.table_name, planned.row_id from fm_migration.change
+join fm_migration.planned_change as planned on planned.id = change.planned_id
+where change.plan_id = :plan and change.outcome = 'applied' and change.undo_outcome = 'overtaken' order by 1, 2
+""")
+_LEAVE_OVERTAKEN = text("""
+update fm_migration.change set undo_outcome = 'overtaken'
+where plan_id = :plan and outcome = 'applied' and undone_at is null
+""")
+_VISIBLE = text("""
+select count(*) from images_image as image
+join images_batch as batch on batch.id = image.batch_id and batch.content_type_id = :content_type
+join patients on patients.id = batch.object_id
+""")
+
+
+class StalePlanError(FmMigrationError):
+    """The world has moved on since the plan was made."""
+
+
+class ApprovalNeededError(FmMigrationError):
+    """A plan that a person must look at before it is applied."""
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What became of a plan."""
+
+    plan: int
+    applied: int
+    already: int
+    overtaken: int
+    overtaken_rows: tuple[str, ...]
+    visible: int
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Undone:
+    """What an undo has put back, and the rows that somebody has changed since and that were left."""
+
+    plan: int
+    restored: int
+    left: tuple[str, ...]
+
+
+def apply_plan(
+    connection: Connection, plan_id: int, *, approve: str | None = None, run_id: str | None = None
+) -> Applied:
+    """Apply a plan of photographs in the caller's transaction. A plan that was applied already changes nothing."""
+    lock_links(connection)
+    plan = find_plan(connection, plan_id)
+    if plan["applied_at"] is None:
+        _refuse_unapproved(plan, approve)
+        _refuse_stale(connection, plan)
+        contract.verify(connection)
+        changes.apply_inserts(connection, plan_id, "images_batch", run_id)
+        changes.apply_inserts(connection, plan_id, "images_image", run_id)
+        changes.apply_updates(connection, plan_id, "images_image", changes.CHANGEABLE["images_image"], run_id)
+        changes.apply_updates(connection, plan_id, "images_batch", changes.CHANGEABLE["images_batch"], run_id)
+        changes.record_overtaken(connection, plan_id, run_id)
+        connection.execute(_APPLIED, {"plan": plan_id, "run_id": run_id})
+    fingerprint: str = connection.execute(_READ_FINGERPRINT, {"id": plan["patient_read_id"]}).scalar_one()
+    consume(connection, fingerprint, run_id)
+    return _outcome(connection, plan_id, fingerprint)
+
+
+def undo_plan(connection: Connection, plan_id: int) -> Undone:
+    """Put back every before-image that nobody has changed since. Doing it twice does nothing the second time."""
+    lock_links(connection)
+    find_plan(connection, plan_id)
+    before = _undone_count(connection, plan_id)
+    for table, columns in changes.CHANGEABLE.items():
+        changes.undo_updates(connection, plan_id, table, columns)
+    for link in _other_tables(connection, plan_id):
+        changes.undo_updates(connection, plan_id, link.table, (link.column,), link.key)
+    changes.undo_inserts(connection, plan_id, "images_image")
+    has_images = "exists (select from images_image where images_image.batch_id = target.id)"
+    changes.undo_inserts(connection, plan_id, "images_batch", keep_if=has_images)
+    connection.execute(_LEAVE_OVERTAKEN, {"plan": plan_id})
+    connection.execute(_UNDONE, {"plan": plan_id})
+    left = tuple(f"{row.table_name} {row.row_id}" for row in connection.execute(_NOT_UNDONE, {"plan": plan_id}))
+    return Undone(plan_id, _undone_count(connection, plan_id) - before, left)
+
+
+def lock_links(connection: Connection) -> None:
+    """One writer of links at a time, and no writer of the clinic's beside it. Readers of the gallery go on."""
+    connection.execute(text(f"set local lock_timeout = '{LOCK_SECONDS}s'"))
+    connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": LINK_LOCK})
+    connection.execute(text("lock table patients in share mode"))
+    connection.execute(text("lock table images_batch, images_image in share row exclusive mode"))
+
+
+def find_plan(connection: Connection, plan_id: int) -> dict[str, Any]:
+    plan = connection.execute(_PLAN, {"plan": plan_id}).mappings().one_or_none()
+    if plan is None:
+        raise DatabaseError("finding plan", str(plan_id), "there is no such plan", "See `fm-migration plans`")
+    return dict(plan)
+
+
+def consume(connection: Connection, fingerprint: str, run_id: str | None) -> None:
+    """Note the state of the patients that the links are made from, in the same transaction as the links."""
+    connection.execute(_CONSUMED, {"source": SOURCE, "fingerprint": fingerprint, "run_id": run_id})
+
+
+def consumed_fingerprint(connection: Connection) -> str | None:
+    query = text("select fingerprint from fm_migration.consumed where source = :source")
+    found: str | None = connection.execute(query, {"source": SOURCE}).scalar()
+    return found
+
+
+def visible_images(connection: Connection) -> int:
+    """How many images the galleries of living patients show."""
+    content_type = contract.patient_content_type_id(connection)
+    return int(connection.execute(_VISIBLE, {"content_type": content_type}).scalar_one())
+
+
+def _refuse_unapproved(plan: Mapping[str, object], approve: str | None) -> None:
+    doubts = plan["doubts"]
+    if isinstance(doubts, list) and doubts and approve != plan["hash"]:
+        raise ApprovalNeededError(
+            "applying",
+            f"plan {plan['id']}",
+            "; ".join(doubts),
+            f"Look at the plan; if it is right, run image_batches with approve: {plan['hash']}",
+        )
+
+
+def _refuse_stale(connection: Connection, plan: Mapping[str, object]) -> None:
+    if plan["undone_at"] is not None:
+        raise StalePlanError("applying", f"plan {plan['id']}", "it was undone", "Materialize link_plan for a new one")
+    inputs = read_inputs(connection)
+    read: str = connection.execute(_READ_FINGERPRINT, {"id": inputs["patient_read_id"]}).scalar_one()
+    if versions_of(inputs) != plan["inputs"]:
+        found = "the export, the bucket or the patients were read anew since"
+    elif identity.read_state(connection).fingerprint != read:
+        found = "the patients have changed since they were read"
+    else:
+        return
+    raise StalePlanError(
+        "applying", f"plan {plan['id']}", found, "Materialize patient_map and link_plan again; heal_links does both"
+    )
+
+
+def _outcome(connection: Connection, plan_id: int, fingerprint: str) -> Applied:
+    outcomes: dict[str, int] = dict(connection.execute(_OUTCOMES, {"plan": plan_id}).tuples().all())
+    overtaken = tuple(f"{row.table_name} {row.row_id}" for row in connection.execute(_OVERTAKEN, {"plan": plan_id}))
+    return Applied(
+        plan=plan_id,
+        applied=outcomes.get("applied", 0),
+        already=outcomes.get("already", 0),
+        overtaken=outcomes.get("overtaken", 0),
+        overtaken_rows=overtaken,
+        visible=visible_images(connection),
+        fingerprint=fingerprint,
+    )
+
+
+def _undone_count(connection: Connection, plan_id: int) -> int:
+    query = text("select count(*) from fm_migration.change where plan_id = :plan and undo_outcome = 'restored'")
+    return int(connection.execute(query, {"plan": plan_id}).scalar_one())
+
+
+def _other_tables(connection: Connection, plan_id: int) -> list[changes.LinkColumn]:
+    from fm_migration.clinic.links import columns_of_plan
+
+    return columns_of_plan(connection, plan_id)

@@ -1,0 +1,263 @@
+"""The clinic's tables: what would change, the change itself, and every other link that leads to a patient.
+
+No `from __future__ import annotations` here: Dagster reads the types of configs and resources from the functions.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+from sqlalchemy import text
+
+from fm_migration.clinic import applying, links, planning
+from fm_migration.clinic.states import State
+from fm_migration.defs.automation import when_stale
+from fm_migration.defs.catalogue import OWNERS, column_lineage, problem_table, table_metadata
+from fm_migration.defs.failures import readable_failures
+from fm_migration.defs.resources import DatabaseResource, SettingsResource
+from fm_migration.errors import DatabaseError
+
+GROUP = "clinic"
+#: Runs that write links are kept apart by a limit on this tag (dagster.yaml), and by a lock in the database.
+WRITES_LINKS = {"fm/writes": "links"}
+
+_ROWS = text("select count(*) from fm_migration.csv_metadata")
+_SAMPLE = text("""
+select table_name, row_id, action, reason from fm_migration.planned_change where plan_id = :plan order by id limit 10
+""")
+_NEWEST_PLAN = text("select max(id) from fm_migration.link_plan where kind = 'photographs'")
+
+
+class LinkPlanConfig(dg.Config):
+    """Of a run that plans."""
+
+    limit: int | None = Field(
+        default=None,
+        description="Plan the first so many photographs only, to start small. Empty: all of them.",
+    )
+
+
+class ImageBatchesConfig(dg.Config):
+    """Of a run that applies a plan."""
+
+    approve: str | None = Field(
+        default=None,
+        description="The hash of a plan that a person has looked at. Only needed for a plan with doubts, such as one "
+        "after which fewer photographs would be visible.",
+    )
+    plan: int | None = Field(default=None, description="The number of the plan to apply. Empty: the newest.")
+
+
+@dg.asset(
+    deps=["csv_metadata", "s3_inventory", "patient_map"],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"postgres"},
+    tags={"domain": "clinic"},
+    pool="database",
+    automation_condition=when_stale(),
+    description="What would change in the clinic's tables so that every photograph hangs on its patient, and why: the "
+    "dry run. Every row of the export ends in exactly one state (fm_migration.photo); every change is a row of "
+    "fm_migration.planned_change with the values before and after. Nothing of the clinic's is written.",
+    check_specs=[
+        dg.AssetCheckSpec(
+            "states_add_up",
+            asset="link_plan",
+            blocking=True,
+            description="The photographs in all states together are the rows of the export. If not, this is a fault of "
+            "fm_migration, and nothing is applied.",
+        ),
+        dg.AssetCheckSpec(
+            "plan_is_harmless",
+            asset="link_plan",
+            description="No photograph loses its gallery, few change hands, and not far fewer are linked than last "
+            "time. If it fails, `image_batches` refuses the plan until a person approves it by its hash.",
+        ),
+        dg.AssetCheckSpec(
+            "photographs_are_linked",
+            asset="link_plan",
+            description="Every row of the export is linked. The metadata counts the others by state, with remedies.",
+        ),
+    ],
+)
+def link_plan(
+    context: dg.AssetExecutionContext, config: LinkPlanConfig, settings: SettingsResource, database: DatabaseResource
+) -> Iterator[Any]:
+    with readable_failures():
+        with database.engine().begin() as connection:
+            plan = planning.make_plan(connection, settings.settings(), limit=config.limit, run_id=context.run.run_id)
+            rows: int = connection.execute(_ROWS).scalar_one()
+            sample = [tuple(row) for row in connection.execute(_SAMPLE, {"plan": plan.id})]
+            table = table_metadata(connection, "fm_migration.photo")
+        context.log.info("plan %s: %s", plan.id, summary(plan))
+        yield dg.MaterializeResult(
+            data_version=dg.DataVersion(plan.version),
+            metadata={
+                **table,
+                "plan": plan.id,
+                "plan_hash": plan.hash,
+                "summary": summary(plan),
+                **{name: int(count) for name, count in plan.counts.items()},
+                **{f"state/{state.value}": plan.states.get(state.value, 0) for state in State},
+                "states": _state_table(plan),
+                "doubts": list(plan.doubts),
+                "first_changes": _change_table(sample),
+                "dagster/column_lineage": column_lineage(
+                    "csv_metadata", {name: (name,) for name in ("row_number", "recid", "image_id", "taken_on")}
+                ),
+            },
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name="states_add_up", passed=plan.rows == rows, metadata={"rows": rows, "states": plan.rows}
+                ),
+                dg.AssetCheckResult(
+                    check_name="plan_is_harmless",
+                    passed=not plan.doubts,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    metadata={"doubts": list(plan.doubts), "approve": plan.hash},
+                ),
+                dg.AssetCheckResult(
+                    check_name="photographs_are_linked",
+                    passed=plan.states.get(State.LINKED, 0) == rows,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    metadata={state: count for state, count in plan.states.items() if state != State.LINKED},
+                ),
+            ],
+        )
+
+
+def summary(plan: planning.Plan) -> str:
+    """A plan in a sentence."""
+    counts = plan.counts
+    if not plan.changes:
+        return f"nothing to change: {counts['visible_before']:,} images are visible, {counts['linked']:,} linked"
+    return (
+        f"{counts['images_created']:,} images and {counts['batches_created']:,} batches to create, "
+        f"{counts['batches_relinked']:,} batches to re-link, {counts['images_moved']:,} images to move; "
+        f"{counts['visible_before']:,} images visible now, {counts['visible_after']:,} afterwards"
+    )
+
+
+def _state_table(plan: planning.Plan) -> dg.MarkdownMetadataValue:
+    return problem_table(
+        {state: (count, State(state).meaning, State(state).remedy) for state, count in plan.states.items()}
+    )
+
+
+def _change_table(sample: list[tuple[Any, ...]]) -> dg.MarkdownMetadataValue:
+    """The first changes, by our own ids; the values stay in the database."""
+    lines = ["| table | row | change | because |", "|---|---|---|---|"]
+    return dg.MetadataValue.md("\n".join([*lines, *(f"| {' | '.join(map(str, row))} |" for row in sample)]))
+
+
+@dg.asset(
+    deps=["link_plan"],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"postgres", "django"},
+    tags={"domain": "clinic"},
+    op_tags=WRITES_LINKS,
+    pool="database",
+    automation_condition=when_stale(),
+    description="The plan, applied in one transaction: batches and images created, adopted, re-linked and recounted. "
+    "Refuses a plan whose inputs have changed since, and one with doubts that nobody has approved. What staff have "
+    "edited since the plan was made stays. Every change is in the journal and can be undone (job `undo_plan`).",
+    check_specs=[
+        dg.AssetCheckSpec(
+            "nothing_was_overtaken",
+            asset="image_batches",
+            description="No row was edited by somebody else between plan and apply. Their edits have won; materialize "
+            "link_plan again to see what is left to do.",
+        ),
+    ],
+)
+def image_batches(
+    context: dg.AssetExecutionContext, config: ImageBatchesConfig, database: DatabaseResource
+) -> Iterator[Any]:
+    with readable_failures():
+        with database.engine().begin() as connection:
+            plan_id = config.plan or connection.execute(_NEWEST_PLAN).scalar()
+            if plan_id is None:
+                raise DatabaseError("applying", "a plan", "there is none yet", "Materialize link_plan first")
+            before = applying.visible_images(connection)
+            done = applying.apply_plan(connection, plan_id, approve=config.approve, run_id=context.run.run_id)
+            table = table_metadata(connection, "images_batch")
+        words = f"{done.applied:,} rows changed" if done.applied else "nothing to change"
+        context.log.info("plan %s: %s, %s images visible", done.plan, words, done.visible)
+        yield dg.MaterializeResult(
+            metadata={
+                **table,
+                "plan": done.plan,
+                "summary": f"{words}; {before:,} images were visible, {done.visible:,} are now",
+                "rows_changed": done.applied,
+                "rows_as_wished_already": done.already,
+                "rows_overtaken": done.overtaken,
+                "overtaken": list(done.overtaken_rows),
+                "visible_before": before,
+                "visible": done.visible,
+                "dagster/column_lineage": column_lineage(
+                    "link_plan", {"id": ("batch_id",), "object_id": ("patient_id",), "uploaded_at": ("taken_on",)}
+                ),
+            },
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name="nothing_was_overtaken",
+                    passed=done.overtaken == 0,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    metadata={"overtaken": done.overtaken},
+                )
+            ],
+        )
+
+
+@dg.asset(
+    # After image_batches, because first contact learns former UUIDs from the photographs, which documents follow.
+    deps=["patient_map", "image_batches"],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"postgres", "django"},
+    tags={"domain": "clinic"},
+    op_tags=WRITES_LINKS,
+    pool="database",
+    automation_condition=when_stale(),
+    description="Every other link to a patient: documents, hand-uploaded batches, and whatever else has a content type "
+    "and an object id. What points at a known former UUID is led to its successor, journalled and undoable; what "
+    "points at a UUID never seen is counted and left alone.",
+    check_specs=[
+        dg.AssetCheckSpec(
+            "no_link_is_lost",
+            asset="patient_links",
+            description="No link points at a UUID that nobody has ever seen. Such links are older than our history, or "
+            "belong to patients who were really removed; the metadata counts them by table.",
+        ),
+    ],
+)
+def patient_links(
+    context: dg.AssetExecutionContext, settings: SettingsResource, database: DatabaseResource
+) -> Iterator[Any]:
+    with readable_failures():
+        with database.engine().begin() as connection:
+            update = links.relink(connection, named=settings.settings().link_columns, run_id=context.run.run_id)
+        lines = ["| column | links | re-linked | ambiguous | never seen |", "|---|---:|---:|---:|---:|"]
+        lines += [
+            f"| {t.table}.{t.column} | {t.links:,} | {t.relinked:,} | {t.ambiguous:,} | {t.never_seen:,} |"
+            for t in update.tables
+        ]
+        yield dg.MaterializeResult(
+            metadata={
+                "relinked": update.relinked,
+                "never_seen": update.never_seen,
+                "links": sum(table.links for table in update.tables),
+                "columns": dg.MetadataValue.md("\n".join(lines)),
+                **({"plan": update.plan} if update.plan else {}),
+            },
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name="no_link_is_lost",
+                    passed=update.never_seen == 0,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    metadata={f"{t.table}.{t.column}": t.never_seen for t in update.tables},
+                )
+            ],
+        )

@@ -1,0 +1,54 @@
+"""The jobs that people start: import everything, heal the links, undo a plan.
+
+No `from __future__ import annotations` here: Dagster reads the types of configs and resources from the functions.
+"""
+
+import dagster as dg
+from pydantic import Field
+
+from fm_migration.clinic import applying
+from fm_migration.defs.assets.clinic import WRITES_LINKS
+from fm_migration.defs.failures import readable_failures
+from fm_migration.defs.resources import DatabaseResource
+
+import_photographs = dg.define_asset_job(
+    "import_photographs",
+    selection=dg.AssetSelection.assets(
+        "csv_metadata", "s3_inventory", "patient_map", "link_plan", "image_batches", "patient_links"
+    ),
+    tags=WRITES_LINKS,
+    description="Everything, from the export and the bucket to the galleries: for the first time, and whenever there "
+    "is a new export. To start small, set `limit` of link_plan; for a dry run, materialize link_plan alone.",
+)
+
+heal_links = dg.define_asset_job(
+    "heal_links",
+    selection=dg.AssetSelection.assets("patient_map", "link_plan", "image_batches", "patient_links"),
+    tags=WRITES_LINKS,
+    description="After a re-import of the patients: reads who is who now, and leads every link to the new UUIDs. The "
+    "sensor `patients_reimported` starts it by itself.",
+)
+
+
+class UndoConfig(dg.Config):
+    """Of a run that undoes a plan."""
+
+    plan: int = Field(description="The number of the plan, as `image_batches` and `fm-migration plans` show it.")
+
+
+@dg.op(tags=WRITES_LINKS, pool="database", description="Puts back every row that nobody has changed since.")
+def undo(context: dg.OpExecutionContext, config: UndoConfig, database: DatabaseResource) -> None:
+    with readable_failures():
+        with database.engine().begin() as connection:
+            done = applying.undo_plan(connection, config.plan)
+        context.log.info("plan %s: %s rows restored, %s left", done.plan, done.restored, len(done.left))
+        context.add_output_metadata({"restored": done.restored, "left": list(done.left[:100])})
+
+
+@dg.job(
+    tags=WRITES_LINKS,
+    description="Takes an applied plan back: every row that nobody has changed since is as it was before. Rows that "
+    "somebody has changed are left and listed.",
+)
+def undo_plan() -> None:
+    undo()
