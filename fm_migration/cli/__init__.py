@@ -90,6 +90,44 @@ def _print_finding(well: bool, check: str, said: str, remedy: str) -> None:
         console.print(f"  → {remedy}", markup=False, soft_wrap=True)
 
 
+@app.command()
+def heal() -> None:
+    """Run the job heal_links now: for the end of the clinic's re-import script, which then waits for no sensor."""
+    from fm_migration.cli.instance import open_instance, prepare_dagster_home
+    from fm_migration.cli.jobs import run_job
+    from fm_migration.settings import load_settings
+
+    prepare_dagster_home(load_settings())
+    with open_instance() as instance:
+        result = run_job("heal_links", instance)
+    console.print("healed" if result.success else f"run {result.run_id} failed; see it in the UI")
+    raise typer.Exit(0 if result.success else 1)
+
+
+@app.command()
+def plans(most: Annotated[int, typer.Option(help="How many, the newest first.")] = 20) -> None:
+    """The plans that were made, what became of them, and the hashes to approve."""
+    from fm_migration.cli.links import print_plans
+
+    print_plans(_places(), console, most)
+
+
+@app.command()
+def undo(plan: Annotated[int, typer.Argument(help="The number of an applied plan.")]) -> None:
+    """Take a plan back: every row that nobody has changed since is as it was before."""
+    from fm_migration.cli.links import undo as undo_plan
+
+    undo_plan(_places(), console, plan)
+
+
+@app.command()
+def drill() -> None:
+    """Rehearse a re-import of all patients on a copy; exit 1 if one photograph would be lost."""
+    from fm_migration.cli.links import drill as play
+
+    raise typer.Exit(0 if play(_places(), console) else 1)
+
+
 @db.command("upgrade")
 def db_upgrade(revision: Annotated[str, typer.Argument(help="A revision, or `head`.")] = "head") -> None:
     """Bring our schema up to date."""

@@ -7,19 +7,23 @@ history `fm-migration dev` shows afterwards.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
+import psycopg
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy import text
 
 from fm_migration.cli.instance import open_instance, prepare_dagster_home
-from fm_migration.definitions import defs
+from fm_migration.cli.jobs import run_job
+from fm_migration.clinic import applying
+from fm_migration.clinic.states import State
 from fm_migration.doctor import examine
 from fm_migration.errors import FmMigrationError
-from fm_migration.places import find_places
+from fm_migration.places import Places, find_places
 from fm_migration.settings import Settings, load_settings
 
 
@@ -28,13 +32,59 @@ def run_demo(console: Console) -> None:
     settings = load_settings()
     _refuse_the_real_clinic(settings)
     with _scene(console, "The servers are started and the sample clinic is made"):
-        find_places(settings)
+        places = find_places(settings)
         prepare_dagster_home(settings)
     with _scene(console, "The doctor looks at everything"):
         _examine(console)
-    with _scene(console, "Dagster looks at the three sources"), open_instance() as instance:
-        _observe(console, instance)
+    with open_instance() as instance:
+        with _scene(console, "Dagster looks at the three sources"):
+            _observe(console, instance)
+        with _scene(console, "The photographs are imported (job import_photographs)"):
+            _tell(console, run_job("import_photographs", instance), "link_plan", "image_batches", "patient_links")
+            _show_states(console, places)
+        with _scene(console, "The clinic re-imports its patients: everybody gets a new UUID"):
+            _reimport(settings)
+            console.print(f"  {_visible(places):,} images are visible: everybody sees an empty gallery")
+        with _scene(console, "The links are healed (job heal_links, which the sensor would start by itself)"):
+            result = run_job("heal_links", instance)
+            _tell(console, result, "patient_map", "link_plan", "image_batches", "patient_links")
+            console.print(f"  {_visible(places):,} images are visible again")
     console.print("\nEverything went well. `make dev` opens the Dagster UI on the same clinic.", style="bold green")
+
+
+def _reimport(settings: Settings) -> None:
+    from fm_migration.embedded.sample.reimport import play_reimport
+    from fm_migration.embedded.stack import hold
+
+    with psycopg.connect(hold(settings).database_url()) as connection:
+        for _ in play_reimport(connection, seed=settings.sample_seed):
+            pass
+
+
+def _visible(places: Places) -> int:
+    with places.engine.connect() as connection:
+        return applying.visible_images(connection)
+
+
+def _tell(console: Console, result: dg.ExecuteInProcessResult, *assets: str) -> None:
+    """What each asset says of itself, in a line."""
+    for asset in assets:
+        (event,) = result.asset_materializations_for_node(asset)
+        told = {name: entry.value for name, entry in event.metadata.items()}
+        words = told.get("summary") or ", ".join(
+            f"{told[name]:,} {name.replace('_', ' ')}"
+            for name in ("learned", "retired", "links", "relinked")
+            if name in told
+        )
+        console.print(f"  {asset}: {words}", soft_wrap=True)
+
+
+def _show_states(console: Console, places: Places) -> None:
+    table = Table("state", "photographs", "meaning", box=None, pad_edge=True)
+    with places.engine.connect() as connection:
+        for state, count in connection.execute(text("select * from fm_migration.state_count order by 2 desc")):
+            table.add_row(state, f"{count:,}", State(state).meaning)
+    console.print(table)
 
 
 def _refuse_the_real_clinic(settings: Settings) -> None:
@@ -78,13 +128,3 @@ def _observe(console: Console, instance: dg.DagsterInstance) -> None:
 def _shown(entry: dg.MetadataValue[Any]) -> str:
     value = entry.value
     return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def run_job(
-    name: str, instance: dg.DagsterInstance, run_config: Mapping[str, Any] | None = None
-) -> dg.ExecuteInProcessResult:
-    """Run one of our jobs in this process, recorded in the instance like any other run; only errors are printed."""
-    quiet = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
-    return (
-        defs().resolve_job_def(name).execute_in_process(instance=instance, run_config={**(run_config or {}), **quiet})
-    )

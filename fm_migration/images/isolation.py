@@ -121,9 +121,9 @@ class IsolatedEngine:
     def imap(self, pictures: Iterable[tuple[Key, bytes]]) -> Iterator[tuple[Key, Outcome]]:
         """The outcome of every file, as they get ready, each key as often as it was given.
 
-        At most one file per worker and one more are taken from `pictures` ahead of the results, so memory does not
-        grow with their number. Taking the next one happens in this thread: let it come from something that reads
-        ahead when reading is slow.
+        No more than one file per worker is held, and for each at most one outcome waits to be picked up, so memory
+        does not grow with their number. Taking the next file from `pictures` happens in this thread: let it come
+        from something that reads ahead when reading is slow.
         """
         if self._busy:
             raise RuntimeError("this engine is already at work; use a second one")

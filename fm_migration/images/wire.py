@@ -32,7 +32,7 @@ class GarbledError(ValueError):
 def pack(outcome: Outcome) -> bytes:
     facts: dict[str, Any] = asdict(outcome)
     thumbnail = facts.pop("thumbnail", b"")
-    text = json.dumps({"kind": type(outcome).__name__, **facts}).encode()
+    text = json.dumps({"outcome": type(outcome).__name__, **facts}).encode()
     return b"".join((LENGTHS.pack(len(text), len(thumbnail)), text, thumbnail))
 
 
@@ -48,7 +48,7 @@ def unpack(text: bytes, thumbnail: bytes) -> Outcome:
     """The outcome that was packed; every value is checked for its type, as the sender may have been taken over."""
     try:
         facts = json.loads(text)
-        kind = _KINDS[facts.pop("kind")]
+        kind = _KINDS[facts.pop("outcome")]
         if issubclass(kind, Made):
             facts["thumbnail"] = thumbnail
         if issubclass(kind, Unreadable):

@@ -43,17 +43,22 @@ class IdentityUpdate:
     returned: int
 
 
+def patients_query() -> str:
+    """The patients as they are, with their FileMaker ids read out of either shape of the column."""
+    return sql.steps(PACKAGE, "identity")["look"]
+
+
 def read_state(connection: Connection) -> PatientsState:
     """The fingerprint is computed in the database: no row leaves it."""
-    steps = sql.steps(PACKAGE, "identity")
-    found = connection.execute(text(f"with patient_now as ({steps['look']}) {steps['fingerprint']}")).mappings().one()
+    fingerprint = sql.steps(PACKAGE, "identity")["fingerprint"]
+    found = connection.execute(text(f"with patient_now as ({patients_query()}) {fingerprint}")).mappings().one()
     return PatientsState(**found)
 
 
 def read_presence(connection: Connection) -> tuple[int, int]:
     """How many FileMaker ids we know as current, and how many of them are in the patients' table now."""
-    steps = sql.steps(PACKAGE, "identity")
-    found = connection.execute(text(f"with patient_now as ({steps['look']}) {steps['survey']}")).mappings().one()
+    survey = sql.steps(PACKAGE, "identity")["survey"]
+    found = connection.execute(text(f"with patient_now as ({patients_query()}) {survey}")).mappings().one()
     return found["known"], found["known_present"]
 
 
@@ -65,8 +70,7 @@ def update_history(
     While a re-import deletes and creates, known people are missing from the table. Taking that for the truth would
     make orphans of them; so when more are missing than is tolerated, nothing is changed and the caller is told.
     """
-    look = sql.steps(PACKAGE, "identity")["look"]
-    connection.execute(text(f"create temporary table patient_now on commit drop as {look}"))
+    connection.execute(text(f"create temporary table patient_now on commit drop as {patients_query()}"))
     connection.execute(text("analyze patient_now"))
     state = sql.ask(connection, PACKAGE, "identity", "fingerprint")
     seen = sql.ask(connection, PACKAGE, "identity", "survey")

@@ -20,9 +20,14 @@ UPGRADE_LOCK = 7_664_201
 def upgrade(engine: Engine, revision: str = "head") -> None:
     """All migrations up to `revision`, in one transaction."""
     with engine.begin() as connection:
-        connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": UPGRADE_LOCK})
-        connection.execute(text(f"create schema if not exists {SCHEMA}"))
-        command.upgrade(_config(connection), revision)
+        upgrade_in(connection, revision)
+
+
+def upgrade_in(connection: Connection, revision: str = "head") -> None:
+    """The same in the caller's transaction."""
+    connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": UPGRADE_LOCK})
+    connection.execute(text(f"create schema if not exists {SCHEMA}"))
+    command.upgrade(_config(connection), revision)
 
 
 def downgrade(engine: Engine, revision: str) -> None:

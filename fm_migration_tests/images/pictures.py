@@ -1,4 +1,4 @@
-"""Files of every format, state and fault, drawn on the spot: what the clinic's dump holds, and what it may hold one day.
+"""Files of every format, state and fault, drawn on the spot: what the clinic's dump holds, and what it may yet hold.
 
 The picture is the same everywhere: four different corners and a bar near the top left, so that no turning and no
 mirroring of it looks like another.
@@ -164,11 +164,9 @@ def jpeg_from_strips(width: int, strips: list[tuple[Image.Image, int]]) -> bytes
     return head + start + bytes(scan[:-2]) + b"\xff\xd9"
 
 
-def png(
-    width: int, height: int, rows: bytes, *, colour: int = 2, interlaced: bool = False, extra: bytes = b""
-) -> bytes:
+def png(width: int, height: int, rows: bytes, *, interlaced: bool = False, extra: bytes = b"") -> bytes:
     """A PNG of 8 bits with anything in its header; `rows` is what is compressed, `extra` goes before it."""
-    header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, int(interlaced))
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, int(interlaced))
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + extra + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 

@@ -8,6 +8,9 @@ from fm_migration.images.engine import make_thumbnail
 from fm_migration.images.outcome import Made, Partial, Reason, Unreadable
 from fm_migration_tests.images import pictures
 
+# Pillow warns of what it finds in damaged files; the workers do not listen to it either.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
 SOURCE = pictures.noisy()
 
 

@@ -1,11 +1,12 @@
 """Mutated files through the workers: whatever they do to a decoder, every file gets an answer and the run goes on.
 
-FM_FUZZ=20000 makes it the long run.
+FM_FUZZ=20000 makes it the long run; with --log-cli-level=INFO it says what came of the files.
 """
 
 from __future__ import annotations
 
 import io
+import logging
 import os
 import random
 from collections import Counter
@@ -18,6 +19,7 @@ from fm_migration.images.isolation import IsolatedEngine
 from fm_migration.images.outcome import Made, NotAnImage, Reason, Unreadable
 from fm_migration_tests.images import pictures
 
+LOG = logging.getLogger(__name__)
 FILES = int(os.environ.get("FM_FUZZ") or 400)
 SEED = int(os.environ.get("FM_FUZZ_SEED") or 1)
 NASTY = (b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"\0\0\0\x01", b"\xff\xff", b"\0\0")
@@ -109,6 +111,6 @@ def test_mutated_files_cost_only_themselves() -> None:
                 assert isinstance(outcome, Unreadable | NotAnImage)
         # The workers that are left are in working order.
         assert [type(outcome) for _, outcome in engine.imap([(0, corpus()[0])])] == [Made]
-        print(f"\n{FILES} files, seed {SEED}: {dict(tally.most_common())}, workers replaced: {engine.replaced}")
+        LOG.info("%s files, seed %s: %s, workers replaced: %s", FILES, SEED, tally.most_common(), engine.replaced)
     assert seen == set(range(FILES))
     assert tally["Made"] and tally[f"Unreadable {Reason.DAMAGED}"]

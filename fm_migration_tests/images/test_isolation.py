@@ -10,7 +10,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 
 import psutil
 import pytest
@@ -135,14 +137,14 @@ def test_one_process_serves_many_files_and_is_relieved_in_time(monkeypatch: pyte
 
 
 def test_files_are_taken_as_they_are_needed() -> None:
-    """Memory must not grow with the number of files: no more are taken than there are workers, and one."""
+    """Memory must not grow with the number of files: one for each worker, and one outcome for each is waiting."""
     taken = received = 0
 
     def source() -> Iterator[tuple[int, bytes]]:
         nonlocal taken
         for number in range(40):
             taken += 1
-            assert taken - received <= 3
+            assert taken - received <= 4
             yield number, GOOD
 
     with IsolatedEngine(workers=2) as two:
@@ -215,16 +217,16 @@ def test_impossible_settings(settings: dict[str, int]) -> None:
 
 
 def test_a_worker_that_cannot_start_is_no_fault_of_the_files() -> None:
-    with IsolatedEngine(command=(sys.executable, "-c", "raise SystemExit(3)")) as broken:
-        with pytest.raises(ImageEngineError, match="exit code 3"):
-            list(broken.imap([(1, GOOD)]))
+    command = (sys.executable, "-c", "raise SystemExit(3)")
+    with IsolatedEngine(command=command) as broken, pytest.raises(ImageEngineError, match="exit code 3"):
+        list(broken.imap([(1, GOOD)]))
 
 
 def test_a_worker_that_never_says_it_is_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolation, "START_SECONDS", 0.5)
-    with IsolatedEngine(command=(sys.executable, "-c", "import time; time.sleep(60)")) as broken:
-        with pytest.raises(ImageEngineError, match="no sign"):
-            list(broken.imap([(1, GOOD)]))
+    command = (sys.executable, "-c", "import time; time.sleep(60)")
+    with IsolatedEngine(command=command) as broken, pytest.raises(ImageEngineError, match="no sign"):
+        list(broken.imap([(1, GOOD)]))
 
 
 # --- what a worker can reach ----------------------------------------------------------------------
@@ -245,8 +247,24 @@ def test_a_crash_leaves_no_dump_of_a_photograph() -> None:
     assert outcome.kind == "(0, 0)"
 
 
-def test_a_worker_cannot_write_files() -> None:
+def test_a_worker_cannot_write_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     assert isinstance(one("write a file"), Unreadable)
+    assert all(not file.stat().st_size for file in tmp_path.iterdir())
+
+
+@contextmanager
+def _left_alone(told: dict[str, object], theirs: socket.socket, data: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker without an engine."""
+    words = [*MISBEHAVING, json.dumps(told)]
+    process = subprocess.Popen(words, pass_fds=[theirs.fileno(), data], env=isolation._environment())
+    theirs.close()
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        os.close(data)
 
 
 def test_the_kernel_ends_a_worker_whose_parent_is_gone() -> None:
@@ -262,25 +280,20 @@ def test_the_kernel_ends_a_worker_whose_parent_is_gone() -> None:
         "socket": theirs.fileno(),
         "data": data,
     }
-    process = subprocess.Popen([*MISBEHAVING, json.dumps(told)], pass_fds=[theirs.fileno(), data])
-    theirs.close()
-    with ours:
+    with ours, _left_alone(told, theirs, data) as process:
         assert ours.recv(1) == READY
         ours.sendall(SIZE.pack(len(words)))
         assert process.wait(30) == -signal.SIGALRM
-    os.close(data)
 
 
 def test_an_idle_worker_leaves_when_its_parent_is_gone() -> None:
     ours, theirs = socket.socketpair()
     data = os.memfd_create("picture")
     told = {"recipe": asdict(Recipe()), "memory": 10**9, "seconds": 5, "socket": theirs.fileno(), "data": data}
-    process = subprocess.Popen([*MISBEHAVING, json.dumps(told)], pass_fds=[theirs.fileno(), data])
-    theirs.close()
-    assert ours.recv(1) == READY
-    ours.close()
-    assert process.wait(30) == 0
-    os.close(data)
+    with ours, _left_alone(told, theirs, data) as process:
+        assert ours.recv(1) == READY
+        ours.close()
+        assert process.wait(30) == 0
 
 
 def test_the_worker_s_module_can_be_tried_by_hand() -> None:

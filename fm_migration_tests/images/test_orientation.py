@@ -11,6 +11,9 @@ from fm_migration.images.outcome import Made, Partial
 from fm_migration.images.recipe import Recipe
 from fm_migration_tests.images import pictures
 
+# Pillow warns of what it finds in damaged files; the workers do not listen to it either.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])

@@ -1,4 +1,4 @@
-"""A thumbnail is current or not by its name: the name must change with the recipe and the source, and with nothing else."""
+"""A thumbnail is current or not by its name: the name changes with the recipe and the source, and with nothing else."""
 
 from __future__ import annotations
 

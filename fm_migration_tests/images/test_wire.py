@@ -55,15 +55,15 @@ HONEST = json.loads(wire.pack(make_thumbnail(JPEG))[wire.LENGTHS.size :].split(b
 @pytest.mark.parametrize(
     "lie",
     [
-        {"kind": "Unlink"},
-        {"kind": None},
+        {"outcome": "Unlink"},
+        {"outcome": None},
         {"width": "480"},
         {"width": True},
         {"mean_colour": 5},
         {"surplus": 1},
         {"has_metadata": 1},
-        {"kind": "Partial", "recognisable": "all"},
-        {"kind": "Unreadable"},
+        {"outcome": "Partial", "recognisable": "all"},
+        {"outcome": "Unreadable"},
     ],
 )
 def test_an_answer_that_is_nearly_right_is_refused(lie: dict[str, object]) -> None:
