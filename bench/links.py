@@ -38,8 +38,9 @@ from fm_migration.ledger import csv_metadata, inventory
 from fm_migration.objects.facts import STANDARD, ObjectFacts
 from fm_migration.settings import Settings, load_settings
 
-RUNNING = "links_running"
 PAGE = 1000
+#: From so many photographs on, copying a database through the write-ahead log takes longer than copying its files.
+COPIED_BY_FILE = 100_000
 
 OURS, OURS_FROM_FILES, ORM, FLOOR = "ours", "ours, files too", "ORM", "floor"
 
@@ -148,9 +149,10 @@ def _timed(parts: dict[str, float], name: str) -> Iterator[None]:
 class Clinics:
     """Databases in the states that a run can start from: each made once, and copied for every run."""
 
-    def __init__(self, url_of: Callable[[str], str], size: Size, folder: Path) -> None:
+    def __init__(self, url_of: Callable[[str], str], size: Size, folder: Path, prefix: str = "links") -> None:
         self._url_of = url_of
         self._size = size
+        self._prefix = prefix
         self.folder = folder
         self._made: set[str] = set()
         self._recipes: Mapping[str, tuple[str | None, Callable[[str], None]]] = {
@@ -166,12 +168,18 @@ class Clinics:
     @property
     def url(self) -> str:
         """The database of the present run."""
-        return self._url_of(RUNNING)
+        return self._url_of(self._name("running"))
 
     def start_from(self, state: str) -> None:
         """Put a fresh copy of a state in the place of the last run's database."""
         self._make(state)
-        self._copy(_template(state), RUNNING)
+        self._copy(self._name(state), self._name("running"))
+
+    def remove(self) -> None:
+        """Drop all of it, for a server that others use too."""
+        with psycopg.connect(self._url_of("postgres"), autocommit=True) as connection:
+            for state in ("running", *self._recipes):
+                connection.execute(f"drop database if exists {self._name(state)} with (force)")
 
     def _make(self, state: str) -> None:
         if state in self._made:
@@ -179,16 +187,20 @@ class Clinics:
         parent, prepare = self._recipes[state]
         if parent:
             self._make(parent)
-        self._copy(_template(parent) if parent else "template0", _template(state))
-        url = self._url_of(_template(state))
+        self._copy(self._name(parent) if parent else "template0", self._name(state))
+        url = self._url_of(self._name(state))
         prepare(url)
         clinic_data.settle(url)
         self._made.add(state)
 
+    def _name(self, state: str) -> str:
+        return f"{self._prefix}_{state}".replace(" ", "_").replace("-", "_")
+
     def _copy(self, template: str, name: str) -> None:
         with psycopg.connect(self._url_of("postgres"), autocommit=True) as connection:
             connection.execute(f"drop database if exists {name} with (force)")
-            connection.execute(f"create database {name} template {template} strategy file_copy")
+            strategy = "file_copy" if self._size.photographs > COPIED_BY_FILE else "wal_log"
+            connection.execute(f"create database {name} template {template} strategy {strategy}")
 
     def _fill(self, url: str) -> None:
         clinic_data.make_tables(url)
@@ -197,10 +209,6 @@ class Clinics:
     def _copy_in(self, url: str) -> None:
         with sql_floor.connect(url) as connection:
             sql_floor.import_photographs(connection, str(self.folder))
-
-
-def _template(state: str) -> str:
-    return "links_" + state.replace(" ", "_").replace("-", "_")
 
 
 def _import(url: str) -> None:

@@ -31,6 +31,9 @@ def run_dev(port: int, console: Console) -> int:
         f"{'The embedded sample clinic' if places.embedded else 'The real clinic'}; Dagster keeps its history"
     )
     console.print(f"in {home}. Ctrl-C ends everything.", soft_wrap=True)
+    # A shell that starts us in the background has SIGINT ignored, the child would inherit that, and `dg dev` ends by
+    # nothing else.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     child = subprocess.Popen([_dg(), "dev", "--port", str(port)], cwd=PROJECT)
     # The terminal sends Ctrl-C to both; the child ends its own children, and is waited for.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -14,13 +14,15 @@ import dagster as dg
 # Private in 1.13.27, to which Dagster is pinned; fm_migration_tests/defs/test_automation.py would notice a change.
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 
+_GAVE_UP = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+
 
 class Stale(dg.AutomationCondition[dg.AssetKey]):
     """True while the asset was made from other versions of its inputs than they have now."""
 
     @property
     def name(self) -> str:
-        return "stale"
+        return "made from older inputs"
 
     def evaluate(self, context: dg.AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
         view = context.asset_graph_view
@@ -31,21 +33,56 @@ class Stale(dg.AutomationCondition[dg.AssetKey]):
         return dg.AutomationResult(context, context.candidate_subset if stale else context.get_empty_subset())
 
 
-def when_stale() -> dg.AutomationCondition[dg.AssetKey]:
-    """Re-materialize an asset that was made before and whose inputs have changed, once they stand still.
+class FailedWithTheseInputs(dg.AutomationCondition[dg.AssetKey]):
+    """True when the last run that was to make the asset failed or was cancelled, and no input was made since.
 
-    One that was never made is a person's to start. After a failed run the next try is the sensor's, with its pauses.
+    Dagster's own `execution_failed` stays true until somebody makes the asset by hand, also when a new `patient_map`
+    has long removed the reason; and it does not count a run that a person has cancelled.
+    """
+
+    @property
+    def name(self) -> str:
+        return "failed with these inputs"
+
+    def evaluate(self, context: dg.AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
+        view = context.asset_graph_view
+        inputs = view.asset_graph.get(context.key).parent_keys
+        failed = not context.candidate_subset.is_empty and _failed_with(view.instance, context.key, inputs)
+        return dg.AutomationResult(context, context.candidate_subset if failed else context.get_empty_subset())
+
+
+def _failed_with(instance: dg.DagsterInstance, asset: dg.AssetKey, inputs: set[dg.AssetKey]) -> bool:
+    planned = instance.event_log_storage.get_latest_planned_materialization_info(asset)
+    run = instance.get_run_by_id(planned.run_id) if planned else None
+    if planned is None or run is None or run.status not in _GAVE_UP or _made_after(instance, asset, planned.storage_id):
+        return False
+    return not any(_made_after(instance, key, planned.storage_id, by_other_than=run.run_id) for key in inputs)
+
+
+def _made_after(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, storage_id: int, by_other_than: str | None = None
+) -> bool:
+    records = instance.fetch_materializations(asset, limit=1).records
+    return bool(records) and records[0].storage_id > storage_id and records[0].run_id != by_other_than
+
+
+def when_stale() -> dg.AutomationCondition[dg.AssetKey]:
+    """Re-materialize an asset that was made before and whose inputs have changed, with what hangs on it, in one run.
+
+    One that was never made is a person's to start. A failed run is not repeated with the same inputs: the next try is
+    the sensor's, with its pauses.
     """
     condition = dg.AutomationCondition
+    follows = condition.any_deps_match(condition.will_be_requested())
     return (
-        Stale()
+        (Stale() | follows)
         & ~condition.missing()
         & ~condition.any_deps_missing()
         & ~condition.any_deps_in_progress()
         & ~condition.in_progress()
-        & ~condition.execution_failed()
+        & (~FailedWithTheseInputs() | follows)
         & condition.all_deps_blocking_checks_passed()
-    ).with_label("made from older inputs")
+    ).with_label("made from older inputs, or from what is about to be made anew")
 
 
 automation = dg.AutomationConditionSensorDefinition(
@@ -55,6 +92,9 @@ automation = dg.AutomationConditionSensorDefinition(
     use_user_code_server=True,
     minimum_interval_seconds=5,
     emit_backfills=False,
+    # WRITES_LINKS of assets/clinic.py, which imports this module. The tags of an asset's step are not those of its run:
+    # without them here, such a run would escape the limit of one, and the sensor would not see it.
+    run_tags={"fm/writes": "links"},
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Re-materializes what was made from older inputs, for people who materialize something by hand.",
 )

@@ -5,6 +5,7 @@ Belongs here: PDFs, which the clinic's dump holds beside the photographs. Does n
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import Any
 
 from fm_migration.images.decoding import Decoded, RefusedError
@@ -14,6 +15,8 @@ from fm_migration.images.recipe import Recipe
 #: Drawn this much larger than the thumbnail and then shrunk, so that thin lines stay visible.
 _MARGIN = 2
 _PASSWORD_ERROR = 4  # FPDF_ERR_PASSWORD
+#: The renderer is not made for two threads, not even with a document each.
+_ONE_AT_A_TIME = Lock()
 
 
 def can_render() -> bool:
@@ -22,6 +25,11 @@ def can_render() -> bool:
 
 def render(data: bytes, recipe: Recipe) -> Decoded:
     """The first page, upright: a PDF's own rotation is applied by the renderer. Raises `RefusedError`."""
+    with _ONE_AT_A_TIME:
+        return _render(data, recipe)
+
+
+def _render(data: bytes, recipe: Recipe) -> Decoded:
     pdfium = _pdfium()
     try:
         document = pdfium.PdfDocument(data)

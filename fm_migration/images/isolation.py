@@ -115,6 +115,7 @@ class IsolatedEngine:
 
     def close(self) -> None:
         """End all workers. The engine may be used again afterwards; it then starts new ones."""
+        self._busy = False
         while self._workers:
             self._drop(self._workers[-1])
 
@@ -153,6 +154,8 @@ class IsolatedEngine:
             # Not before the idle have got new work: whoever receives these may take his time.
             yield from finished
             finished.clear()
+            if not self._busy:
+                raise RuntimeError("this engine was closed before it had answered for every file")
             if exhausted and not again and not any(worker.job for worker in self._workers):
                 return
             self._wait(finished, again)

@@ -200,13 +200,19 @@ def pdf(image: Image.Image | None = None) -> bytes:
     return target.getvalue()
 
 
-def empty_pdf() -> bytes:
+def empty_pdf(*, locked: bool = False) -> bytes:
+    """Without a page; locked, with a password that nobody knows."""
     bodies = (b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Pages /Kids [] /Count 0 >>")
+    lock = b"/Encrypt << /Filter /Standard /V 1 /R 2 /P -4 /O <%s> /U <%s> >> /ID [<00> <00>]" % (
+        b"1f" * 32,
+        b"2e" * 32,
+    )
     out = b"%PDF-1.4\n"
     offsets = []
     for number, body in enumerate(bodies, start=1):
         offsets.append(len(out))
         out += b"%d 0 obj\n%s\nendobj\n" % (number, body)
     table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
-    end = b"trailer << /Size 3 /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF" % len(out)
+    trailer = b"/Size 3 /Root 1 0 R " + (lock if locked else b"")
+    end = b"trailer << %s >>\nstartxref\n%d\n%%%%EOF" % (trailer, len(out))
     return out + b"xref\n0 3\n0000000000 65535 f \n" + table + end

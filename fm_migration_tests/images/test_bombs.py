@@ -6,6 +6,7 @@ import struct
 import zlib
 
 import pytest
+from PIL import Image
 
 from fm_migration.images.engine import make_thumbnail
 from fm_migration.images.isolation import IsolatedEngine
@@ -114,9 +115,13 @@ def test_a_huge_canvas_of_webp() -> None:
     assert isinstance(outcome, Unreadable)
 
 
-def test_a_jpeg_of_the_largest_size_allowed_is_decoded_in_little_memory() -> None:
-    """590 million pixels; at full size they would be 2.4 GB."""
-    strip = pictures.upright().resize((64, 16))
-    outcome = isolated(pictures.jpeg_from_strips(32_768, [(strip, 1125)]), 200)
+def test_a_phone_picture_of_200_megapixels_is_no_bomb() -> None:
+    """16,320 × 12,240 pixels, as phones have written since 2022. They would take 800 MB; an eighth takes 12."""
+    sky, floor = Image.new("RGB", (64, 16), (90, 140, 220)), Image.new("RGB", (64, 16), (120, 90, 60))
+    outcome = isolated(pictures.jpeg_from_strips(16_320, [(sky, 382), (floor, 383)]), 100)
     assert isinstance(outcome, Made)
-    assert (outcome.width, outcome.height) == (32_768, 18_000)
+    assert (outcome.width, outcome.height) == (16_320, 12_240)
+    assert (outcome.thumbnail_width, outcome.thumbnail_height) == (300, 225)
+    shown = pictures.pixels(outcome.thumbnail)
+    assert abs(shown[:108] - (90, 140, 220)).max() < 8
+    assert abs(shown[117:] - (120, 90, 60)).max() < 8

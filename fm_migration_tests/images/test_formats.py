@@ -102,17 +102,6 @@ def test_a_bitmap_stored_from_the_bottom_up_and_from_the_top_down() -> None:
     assert pictures.difference(made(bytes(data)).thumbnail, flipped) < 3
 
 
-def test_a_phone_picture_of_200_megapixels() -> None:
-    """16,320 × 12,240 pixels, as phones have written since 2022. They would take 800 MB; an eighth takes 12."""
-    sky, floor = Image.new("RGB", (64, 16), (90, 140, 220)), Image.new("RGB", (64, 16), (120, 90, 60))
-    outcome = made(pictures.jpeg_from_strips(16320, [(sky, 382), (floor, 383)]))
-    assert (outcome.width, outcome.height) == (16320, 12240)
-    assert (outcome.thumbnail_width, outcome.thumbnail_height) == (300, 225)
-    shown = pictures.pixels(outcome.thumbnail)
-    assert abs(shown[:108] - (90, 140, 220)).max() < 8
-    assert abs(shown[117:] - (120, 90, 60)).max() < 8
-
-
 # --- documents ------------------------------------------------------------------------------------
 
 
@@ -141,6 +130,12 @@ def test_a_broken_pdf(data: bytes) -> None:
     outcome = make_thumbnail(data)
     assert isinstance(outcome, Unreadable)
     assert outcome.reason is Reason.DAMAGED
+
+
+def test_a_pdf_that_needs_a_password() -> None:
+    outcome = make_thumbnail(pictures.empty_pdf(locked=True))
+    assert isinstance(outcome, Unreadable)
+    assert outcome.reason is Reason.ENCRYPTED
 
 
 def test_without_a_decoder_for_heif_the_reason_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,9 @@ def mutations(files: list[bytes], count: int, seed: int) -> Iterator[bytes]:
     for _ in range(count):
         data = bytearray(rng.choice(files))
         for _ in range(rng.choice((1, 1, 1, 2, 4, 12))):
-            rng.choice((_flip, _flip, _overwrite, _overwrite, _cut, _repeat, _remove, _splice))(data, rng, files)
+            rng.choice((_flip, _flip, _flip, _flip, _overwrite, _overwrite, _cut, _repeat, _remove, _splice))(
+                data, rng, files
+            )
         yield bytes(data)
 
 

@@ -187,6 +187,15 @@ def test_two_calls_at_once_are_refused() -> None:
         first.close()  # type: ignore[attr-defined]  # a generator, promised as an iterator
 
 
+def test_closing_an_engine_at_work_does_not_pass_for_the_end_of_the_files() -> None:
+    two = engine()
+    answers = two.imap((number, GOOD) for number in range(10))
+    next(answers)
+    two.close()
+    with pytest.raises(RuntimeError, match="closed before"):
+        list(answers)
+
+
 def test_a_closed_engine_starts_again() -> None:
     two = engine()
     for _ in range(2):

@@ -53,6 +53,28 @@ create index photo_month on fm_migration.photo (month);
 create index photo_recid on fm_migration.photo (recid);
 comment on table fm_migration.photo is
     'One row per row of the export, and one per original without a row: its one state, and why. By the newest plan.';
+comment on column fm_migration.photo.photo_id is
+    'The image in the app that shows it, or a number of its own while there is none.';
+comment on column fm_migration.photo.row_number is
+    'Its row in csv_metadata; null for an original that no row names.';
+comment on column fm_migration.photo.key is
+    'Its original in the bucket.';
+comment on column fm_migration.photo.state is
+    'The one state it is in.';
+comment on column fm_migration.photo.reason is
+    'The state in words.';
+comment on column fm_migration.photo.filemaker_id is
+    'The patient''s FileMaker id.';
+comment on column fm_migration.photo.patient_id is
+    'The patient in the app.';
+comment on column fm_migration.photo.taken_on is
+    'The day it was taken.';
+comment on column fm_migration.photo.month is
+    'The month it was taken, by which thumbnails are partitioned; or undated.';
+comment on column fm_migration.photo.batch_id is
+    'The batch it hangs on, once the plan is applied.';
+comment on column fm_migration.photo.clinic_image is
+    'The image that shows it, once the plan is applied.';
 
 create table fm_migration.planned_change (
     id          bigint generated always as identity primary key,
