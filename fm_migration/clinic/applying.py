@@ -30,7 +30,7 @@ insert into fm_migration.consumed (source, fingerprint, run_id) values (:source,
 on conflict (source) do update set fingerprint = excluded.fingerprint, run_id = excluded.run_id, at = now()
 """)
 _OUTCOMES = text("""
-select change.outcome, count(*) from fm_migration.change where plan_id = :plan group by 1
+select change.outcome, count(*) as rows from fm_migration.change where plan_id = :plan group by 1
 """)
 _OVERTAKEN = text("""
 select planned.table_name, planned.row_id from fm_migration.change
@@ -97,10 +97,13 @@ def apply_plan(
         changes.apply_inserts(connection, plan_id, "images_image", run_id)
         changes.apply_updates(connection, plan_id, "images_image", changes.CHANGEABLE["images_image"], run_id)
         changes.apply_updates(connection, plan_id, "images_batch", changes.CHANGEABLE["images_batch"], run_id)
+        changes.recount(connection, plan_id)
+        changes.recognise(connection, plan_id, run_id)
         changes.record_overtaken(connection, plan_id, run_id)
         connection.execute(_APPLIED, {"plan": plan_id, "run_id": run_id})
     fingerprint: str = connection.execute(_READ_FINGERPRINT, {"id": plan["patient_read_id"]}).scalar_one()
-    consume(connection, fingerprint, run_id)
+    if plan["applied_at"] is None:
+        consume(connection, fingerprint, run_id)
     return _outcome(connection, plan_id, fingerprint)
 
 
@@ -116,6 +119,8 @@ def undo_plan(connection: Connection, plan_id: int) -> Undone:
     changes.undo_inserts(connection, plan_id, "images_image")
     has_images = "exists (select from images_image where images_image.batch_id = target.id)"
     changes.undo_inserts(connection, plan_id, "images_batch", keep_if=has_images)
+    changes.undo_counts(connection, plan_id)
+    changes.undo_recognitions(connection, plan_id)
     connection.execute(_LEAVE_OVERTAKEN, {"plan": plan_id})
     connection.execute(_UNDONE, {"plan": plan_id})
     left = tuple(f"{row.table_name} {row.row_id}" for row in connection.execute(_NOT_UNDONE, {"plan": plan_id}))
@@ -182,7 +187,7 @@ def _refuse_stale(connection: Connection, plan: Mapping[str, object]) -> None:
 
 
 def _outcome(connection: Connection, plan_id: int, fingerprint: str) -> Applied:
-    outcomes: dict[str, int] = dict(connection.execute(_OUTCOMES, {"plan": plan_id}).tuples().all())
+    outcomes: dict[str, int] = {row.outcome: row.rows for row in connection.execute(_OUTCOMES, {"plan": plan_id})}
     overtaken = tuple(f"{row.table_name} {row.row_id}" for row in connection.execute(_OVERTAKEN, {"plan": plan_id}))
     return Applied(
         plan=plan_id,

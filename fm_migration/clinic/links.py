@@ -64,7 +64,11 @@ from fm_migration.planned_change where plan_id = :plan and action = 'update'
 
 @dataclass(frozen=True)
 class TableLinks:
-    """What was found in one column, and what became of it."""
+    """What was found in one column, and what became of it.
+
+    What dangles is re-linked, or ambiguous, or was never seen; the rest waits for people whom we know and who are not in
+    the table now, because they were removed or because a re-import is under way.
+    """
 
     table: str
     column: str
@@ -73,6 +77,10 @@ class TableLinks:
     relinked: int
     never_seen: int
     ambiguous: int
+
+    @property
+    def absent(self) -> int:
+        return self.dangling - self.relinked - self.never_seen - self.ambiguous
 
 
 @dataclass(frozen=True)
@@ -152,18 +160,17 @@ def _relink_column(
     connection: Connection, link: LinkColumn, plan: int, content_type: int, run_id: str | None
 ) -> TableLinks:
     """Count, plan and apply for one column. Text columns are compared as text, in any case of letters."""
-    table, column, key = (_identifier(part) for part in (link.table, link.column, link.key))
+    table, column, key = link.table, _quoted(link.column), _quoted(link.key)
     of_patients = f'linking."{link.content_type_column}" = :content_type' if link.content_type_column else "true"
-    as_text = f"lower(linking.{column}::text)"
     parameters = {"plan": plan, "table": link.table, "column": link.column, "content_type": content_type}
+    leads_to = f" = linking.{column}" if link.column_type == "uuid" else f"::text = lower(linking.{column}::text)"
+    known = f"known.patient_id{leads_to}"
     scope = f"""
         from {table} as linking
-        left join successor on successor.former_id::text = {as_text}
+        left join successor on successor.former_id{leads_to}
         where {of_patients} and linking.{column} is not null
-          and not exists (select from live where live.patient_id::text = {as_text})
+          and not exists (select from live where live.patient_id{leads_to})
     """
-    if link.column_type == "uuid":
-        scope = scope.replace(f"::text = {as_text}", f" = linking.{column}")
     total = connection.execute(
         text(f"select count(*) from {table} as linking where {of_patients} and linking.{column} is not null"),
         {"content_type": content_type} if link.content_type_column else {},
@@ -171,8 +178,10 @@ def _relink_column(
     used = {name: value for name, value in parameters.items() if name != "content_type" or link.content_type_column}
     counts = connection.execute(
         text(f"""
-        select count(*) as dangling, count(*) filter (where successor.patients is null) as never_seen,
-               count(*) filter (where successor.patients > 1) as ambiguous {scope}
+        select count(*) as dangling, count(*) filter (where successor.patients > 1) as ambiguous,
+               count(*) filter (where not exists (
+                   select from fm_migration.patient_identity as known where {known})) as never_seen
+        {scope}
         """),
         {"content_type": content_type} if link.content_type_column else {},
     ).one()
@@ -191,6 +200,5 @@ def _relink_column(
     return TableLinks(link.table, link.column, total, counts.dangling, planned, counts.never_seen, counts.ambiguous)
 
 
-def _identifier(name: str) -> str:
-    """A name from the catalogue as SQL; table names come quoted and qualified as needed by `regclass`."""
-    return name if "." in name or name.startswith('"') else '"' + name.replace('"', '""') + '"'
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -6,6 +6,7 @@ in `sql/plan.sql`. Does not belong here: writing to a table of the clinic (`appl
 
 from __future__ import annotations
 
+import itertools
 import json
 import mimetypes
 import uuid
@@ -13,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 
 from fm_migration.clinic import contract, sql
 from fm_migration.clinic.states import State
@@ -29,6 +30,7 @@ PACKAGE = sql.__name__
 #: Ids that we mint are UUIDv5 under this name, so that a second run makes the same ones.
 NAMESPACE = uuid.UUID("6d1f7a34-8f5b-5a0e-9c55-0f4f4c1c7e11")
 MINT_AT_ONCE = 20_000
+NO_LIMIT = 2**62
 
 #: Files that clinicians attach to a record and that are no photographs.
 UNSUPPORTED = ("doc", "docx", "xls", "xlsx", "txt", "csv", "zip", "exe", "mov", "mp4", "avi", "mp3", "wav", "ds_store")
@@ -43,17 +45,15 @@ _BEFORE_MINTING = (
     "written", "album", "verdict", "placement", "session", "minted",
 )  # fmt: skip
 _AFTER_MINTING = (
-    "settle_sessions", "target", "analyze_target", "plan_new_batches", "plan_new_images", "plan_moves_and_fills",
-    "plan_batches", "learn",
+    "target", "analyze_target", "plan_new_batches", "plan_new_images", "plan_moves_and_fills", "plan_batches",
+    "plan_recognitions",
 )  # fmt: skip
 _RECORDING = ("forget_photos", "record_photos", "analyze_photos")
 
-_NATURAL_KEYS = text("""
-select 'photo|' || natural_key as natural_key
-from candidate join placement using (row_number) where placement.decision = 'create'
-union all select 'batch|' || natural_key from session where batch_id is null
-union all select 'batch|' || natural_key || '|' || patient_id from session where batch_id is null
+_PHOTO_KEYS = text("""
+select 'photo|' || natural_key from candidate join placement using (row_number) where placement.decision = 'create'
 """)
+_SESSION_KEYS = text("select 'batch|' || natural_key || cast(:attempt as text) from session where batch_id is null")
 _NEW_PLAN = text("""
 insert into fm_migration.link_plan
     (kind, hash, export_read_id, snapshot_id, patient_read_id, inputs, photo_limit, counts, doubts, run_id)
@@ -73,7 +73,7 @@ select (select max(id) from fm_migration.export_read) as export_read_id,
        (select data_version from fm_migration.patient_read order by id desc limit 1) as patients_version,
        (select read_at from fm_migration.export_read order by id limit 1) as undated_at
 """)
-_STATES = text("select state, count(*) from fm_migration.photo group by 1")
+_STATES = text("select state, count(*) as photographs from fm_migration.photo group by 1")
 _FORMER_LINKED = text("""
 select (counts ->> 'linked')::bigint from fm_migration.link_plan
 where kind = 'photographs' and applied_at is not null and undone_at is null and photo_limit is null
@@ -115,7 +115,7 @@ def make_plan(
     parameters = {
         "plan": plan_id,
         "content_type": contract.patient_content_type_id(connection),
-        "limit": limit or 2**62,
+        "limit": limit or NO_LIMIT,
         "zone": settings.clinic_timezone,
         "undated_at": inputs["undated_at"],
         "unreadable": [problem.value for problem in Problem if problem.blocks_linking and problem not in _OWN_STATE],
@@ -125,7 +125,8 @@ def make_plan(
     }
     for step in _BEFORE_MINTING:
         statements.run(connection, PACKAGE, "plan", parameters, only=step)
-    _mint(connection)
+    _mint(connection, _PHOTO_KEYS)
+    _settle_sessions(connection)
     for step in (*_AFTER_MINTING, *_RECORDING):
         statements.run(connection, PACKAGE, "plan", parameters, only=step)
     return _finish(connection, inputs, parameters)
@@ -155,12 +156,23 @@ def read_inputs(connection: Connection) -> dict[str, Any]:
     return inputs
 
 
-def _mint(connection: Connection) -> None:
-    """Compute the ids of what is to be made, a few thousand at a time."""
-    keys = connection.execute(_NATURAL_KEYS).scalars()
+def _settle_sessions(connection: Connection) -> None:
+    """Find or mint a batch for every session; a second time round only where staff have moved the one of the first."""
+    for number in itertools.count(1):
+        attempt = {"attempt": "" if number == 1 else f"|{number}"}
+        if not _mint(connection, _SESSION_KEYS, attempt):
+            return
+        statements.run(connection, PACKAGE, "plan", attempt, only="settle_sessions")
+
+
+def _mint(connection: Connection, natural_keys: TextClause, parameters: Mapping[str, str] | None = None) -> int:
+    """Compute the ids of what is to be made, a few thousand at a time; how many there are."""
+    keys = connection.execute(natural_keys, parameters or {}).scalars()
+    minted = 0
     while chunk := keys.fetchmany(MINT_AT_ONCE):
-        copy_rows(connection, "minted", ("natural_key", "id"), _minted(chunk))
+        minted += copy_rows(connection, "minted", ("natural_key", "id"), _minted(chunk))
     connection.execute(text("analyze minted"))
+    return minted
 
 
 def _minted(natural_keys: Sequence[str]) -> Iterator[tuple[str, uuid.UUID]]:
@@ -170,10 +182,11 @@ def _minted(natural_keys: Sequence[str]) -> Iterator[tuple[str, uuid.UUID]]:
 def _finish(connection: Connection, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> Plan:
     visibility = statements.ask(connection, PACKAGE, "plan", "visibility", parameters)
     changes = statements.ask(connection, PACKAGE, "plan", "count_changes", parameters)
-    states: dict[str, int] = dict(connection.execute(_STATES).tuples().all())
+    states: dict[str, int] = {row.state: row.photographs for row in connection.execute(_STATES)}
     former: int | None = connection.execute(_FORMER_LINKED).scalar()
     counts = {**changes, **visibility, "linked": states.get(State.LINKED, 0) + states.get(State.PLACED_BY_STAFF, 0)}
-    doubts = () if parameters["limit"] < 2**62 else tuple(doubts_about(counts, former))
+    # A plan that was limited on purpose links fewer photographs; whatever else is odd about it still counts.
+    doubts = tuple(doubts_about(counts, former if parameters["limit"] == NO_LIMIT else None))
     content = statements.ask(connection, PACKAGE, "plan", "hash", parameters)["content"]
     plan_hash = uuid.uuid5(NAMESPACE, f"plan|{content}|{versions_of(inputs)}").hex
     finished = {"plan": parameters["plan"], "hash": plan_hash, "counts": json.dumps(counts), "doubts": list(doubts)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -12,6 +13,7 @@ from sqlalchemy import Connection, Engine
 from fm_migration import database
 from fm_migration.embedded import locks
 from fm_migration.embedded.stack import Stack
+from fm_migration_tests.clinic.linking import World
 from fm_migration_tests.peers import gallery
 from fm_migration_tests.peers.gallery import Gallery, open_gallery
 
@@ -73,3 +75,9 @@ def app(django_database: str) -> Iterator[Gallery]:
     """The clinic's app on `django_database`, without an object store."""
     with open_gallery(django_database) as opened:
         yield opened
+
+
+@pytest.fixture
+def world(engine: Engine, tmp_path: Path) -> World:
+    """An empty clinic with our schema, to be filled in one line per fact."""
+    return World(engine, tmp_path)

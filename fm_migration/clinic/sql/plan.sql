@@ -21,9 +21,12 @@ group by former.patient_id;
 
 -- step: contact_home
 -- Who a contact of the export is: a present patient by app UUID, else by FileMaker id, else a former UUID by history.
+-- The person is what photographs are grouped by, and outlives re-imports: the FileMaker id, unless two patients share it.
 create temporary table contact_home on commit drop as
 with contact as (
     select distinct contact from fm_migration.csv_metadata where contact is not null
+), shared as (
+    select filemaker_id from fm_migration.patient_identity where current group by 1 having count(*) > 1
 ), way as (
     select contact, 1 as way, live.patient_id, known.filemaker_id
     from contact join live on live.patient_id = contact.contact
@@ -39,14 +42,16 @@ with contact as (
     join fm_migration.patient_identity as present on present.filemaker_id = former.filemaker_id and present.current
     join live on live.patient_id = present.patient_id
 )
-select contact, way,
+select contact,
        count(distinct patient_id) as patients,
        min(patient_id::text)::uuid as patient_id,
-       coalesce(min(filemaker_id::text), min(patient_id::text))::uuid as person,
+       coalesce(min(filemaker_id::text) filter (where shared.filemaker_id is null), min(patient_id::text))::uuid
+           as person,
        min(filemaker_id::text)::uuid as filemaker_id
-from way
-where way = (select min(better.way) from way as better where better.contact = way.contact)
-group by contact, way;
+from (select *, min(way) over (partition by contact) as best from way) as ranked
+left join shared using (filemaker_id)
+where way = best
+group by contact;
 
 -- step: original
 -- The original of a recid, and that of an image id. Where a broken exporter left several, the plainest key wins, then
@@ -87,7 +92,8 @@ with numbered as (
            home.patients, home.patient_id, home.person, home.filemaker_id
     from numbered
     left join original as by_recid on by_recid.name = 'r' || numbered.recid
-    left join original as by_image on by_image.name = 'i' || numbered.image_id
+    -- Where several records have one image id, an object of that name could be any of them.
+    left join original as by_image on by_image.name = 'i' || numbered.image_id and not numbered.shared_id
     left join contact_home as home on home.contact = numbered.contact
 ), stated as (
     select *,
@@ -97,7 +103,8 @@ with numbered as (
                when contact is null and contact_text = '' then 'no_contact'
                when contact is null then 'malformed_contact'
                when key is null then 'no_object'
-               when extension = any(cast(:unsupported as text[])) then 'unsupported_file'
+               -- A key that the app's column cannot hold would fail the whole import.
+               when extension = any(cast(:unsupported as text[])) or length(key) > 500 then 'unsupported_file'
                when coalesce(patients, 0) = 0 then 'no_patient'
                when patients > 1 then 'ambiguous_patient'
                else 'linked'
@@ -125,7 +132,7 @@ with wanted as (
     select row_number, recid, image_id, key, patient_id from candidate where state in ('linked', 'beyond_limit')
 ), named as (
     select id,
-           coalesce(substring(s3_key from '([0-9]+)(?:\.[A-Za-z]+)?$'),
+           coalesce(substring(s3_key from '(?:^|/)([0-9]+)(?:\.[A-Za-z]+)?$'),
                     substring(original_name from '^([0-9]+)(?:\.[A-Za-z]+)?$'),
                     substring(caption from '\mrecid[ :#]*([0-9]+)\M')) as recid
     from images_image where uploaded_by_id is null
@@ -153,7 +160,8 @@ join images_image as image on image.id = of_image.image
 left join images_batch as batch on batch.id = image.batch_id;
 
 -- step: written
--- What we last wrote into a row, as far as it was not undone: a value that differs from it is a human's.
+-- What we last wrote into a row, as far as it was not undone: a value that differs from it is a human's. Leading a
+-- batch from its patient's former UUID to the present one is no decision of ours about whose it is.
 create temporary table written on commit drop as
 select distinct on (planned.row_id, field.name) planned.row_id::uuid as row_id, field.name, field.value
 from fm_migration.change
@@ -161,49 +169,61 @@ join fm_migration.planned_change as planned on planned.id = change.planned_id
 cross join lateral jsonb_each_text(planned.after) as field (name, value)
 where change.undone_at is null and change.outcome in ('applied', 'already')
   and planned.table_name in ('images_batch', 'images_image')
-  and field.name in ('object_id', 'batch_id', 'category', 'caption', 'date_taken')
+  and field.name in ('object_id', 'batch_id', 'category', 'caption', 'date_taken', 'filemaker_id')
+  and not (field.name = 'object_id' and planned.reason = 'its patient has a new UUID')
 order by planned.row_id, field.name, change.id desc;
 
 -- step: album
--- Every batch of patients with who owns it as it stands: itself when the patient lives, else by history, else nobody.
+-- Every batch of patients with who owns it as it stands: itself when the patient lives, else by history, else nobody;
+-- and whether that is whom we have given it to, whatever UUID the person had then.
 create temporary table album on commit drop as
 select batch.id as batch_id, batch.object_id, batch.uploaded_by_id is not null as by_hand, batch.name,
        batch.uploaded_at,
        coalesce(live.patient_id, case when successor.patients = 1 then successor.patient_id end) as owner,
        live.patient_id is not null as alive,
-       written.value is not null and written.value = batch.object_id::text as ours
+       (coalesce(given.patient_id, case when given_then.patients = 1 then given_then.patient_id end)
+           = coalesce(live.patient_id, case when successor.patients = 1 then successor.patient_id end))
+           is true as ours
 from images_batch as batch
 left join live on live.patient_id = batch.object_id
 left join successor on successor.former_id = batch.object_id
 left join written on written.row_id = batch.id and written.name = 'object_id'
+left join live as given on given.patient_id = written.value::uuid
+left join successor as given_then on given_then.former_id = written.value::uuid
 where batch.content_type_id = :content_type;
 
 -- step: verdict
 -- Whom an imported batch with recognised photographs should belong to. A batch whose owner is known follows its owner,
--- for staff may have moved it; one that we wrote, or that belongs to nobody, follows the majority of its photographs.
+-- for staff may have moved it or what hangs in it; one that is all our doing follows its photographs when the export
+-- has been corrected, and one that belongs to nobody follows the majority of them.
 create temporary table verdict on commit drop as
-select album.batch_id,
-       case when album.owner is not null and not (album.ours and shown.patients = 1) then album.owner
-            else shown.patient_id end as patient_id,
-       shown.patients, shown.persons, shown.person
-from album
-join (
-    select distinct on (batch_id) batch_id, patient_id, count(*) over (partition by batch_id) as patients,
-           persons, person
-    from (
-        select match.batch_id, candidate.patient_id, count(*) as photographs,
-               count(distinct candidate.person) as persons, min(candidate.filemaker_id::text)::uuid as person
-        from match join candidate using (row_number)
-        where match.turn = 1
-        group by match.batch_id, candidate.patient_id
-    ) as share
+with share as (
+    select match.batch_id, candidate.patient_id, count(*) as photographs,
+           count(distinct candidate.filemaker_id) as persons, min(candidate.filemaker_id::text)::uuid as person,
+           bool_and(written.value is not distinct from match.batch_id::text) as all_ours,
+           bool_or(candidate.state = 'linked') as wanted
+    from match
+    join candidate using (row_number)
+    left join written on written.row_id = match.image and written.name = 'batch_id'
+    where match.turn = 1
+    group by match.batch_id, candidate.patient_id
+), shown as (
+    select distinct on (batch_id) batch_id, patient_id, persons, person,
+           count(*) over whole as patients, bool_and(all_ours) over whole as all_ours, bool_or(wanted) over whole as wanted
+    from share
+    window whole as (partition by batch_id)
     order by batch_id, photographs desc, patient_id
-) as shown using (batch_id)
-where not album.by_hand;
+)
+select album.batch_id, shown.patients, shown.persons, shown.person,
+       album.owner is null or (album.ours and shown.all_ours and shown.patients = 1) as by_photographs,
+       case when album.owner is null or (album.ours and shown.all_ours and shown.patients = 1) then shown.patient_id
+            else album.owner end as patient_id
+from album join shown using (batch_id)
+where not album.by_hand and shown.wanted;
 
 -- step: placement
 -- Where each photograph to be linked is, or has to go. It stays in a batch of its patient, in one that a person made,
--- and wherever a person has moved it; it leaves a batch of somebody else that we, or an earlier run, put it into.
+-- and wherever a person has moved it or its batch; it leaves a batch of somebody else that we put it into, or of nobody.
 create temporary table placement on commit drop as
 select candidate.row_number, match.image, match.batch_id as present_batch,
        coalesce(verdict.patient_id, album.owner) as present_owner,
@@ -212,8 +232,8 @@ select candidate.row_number, match.image, match.batch_id as present_batch,
            when album.batch_id is null then 'move'
            when coalesce(verdict.patient_id, album.owner) = candidate.patient_id then 'stay'
            when album.by_hand then 'placed_by_staff'
-           when written.value = match.batch_id::text then 'move'
            when album.owner is null then 'move'
+           when album.ours and written.value = match.batch_id::text then 'move'
            else 'placed_by_staff'
        end as decision
 from candidate
@@ -263,18 +283,17 @@ left join namesake on namesake.person = named.person and namesake.taken_on is no
 create temporary table minted (natural_key text primary key, id uuid not null) on commit drop;
 
 -- step: settle_sessions
--- A minted batch that exists already is used when it belongs to the patient; if staff have moved it to somebody else,
--- the photographs get a batch under another minted id.
+-- A session gets the batch that was minted for it: a new one, or one of ours that is there already and belongs to the
+-- patient. If staff have moved that one to somebody else, the session goes on to the next id (`planning.py` repeats).
 update session
-set batch_id = case when mine.batch_id is null or mine.owner = session.patient_id then first.id else second.id end,
-    is_new = mine.batch_id is null or mine.owner is distinct from session.patient_id
-             and not exists (select from album where album.batch_id = second.id)
-from minted as first
-left join album as mine on mine.batch_id = first.id
-cross join minted as second
+set batch_id = minted.id, is_new = taken.id is null
+from minted
+left join images_batch as taken on taken.id = minted.id
+left join album as mine on mine.batch_id = minted.id
+left join verdict on verdict.batch_id = minted.id
 where session.batch_id is null
-  and first.natural_key = 'batch|' || session.natural_key
-  and second.natural_key = 'batch|' || session.natural_key || '|' || session.patient_id;
+  and minted.natural_key = 'batch|' || session.natural_key || cast(:attempt as text)
+  and (taken.id is null or coalesce(verdict.patient_id, mine.owner) = session.patient_id);
 
 -- step: target
 -- The batch and image of every photograph to be linked, once the plan is applied.
@@ -309,7 +328,7 @@ insert into fm_migration.planned_change (plan_id, table_name, row_id, action, af
 select :plan, 'images_image', target.image, 'insert',
        jsonb_build_object(
            'id', target.image, 'batch_id', target.batch_id, 's3_key', candidate.key, 's3_thumbnail_key', '',
-           'original_name', right(candidate.key, position('/' in reverse(candidate.key)) - 1),
+           'original_name', left(regexp_replace(candidate.key, '^.*/', ''), 255),
            'file_size', least(candidate.size, 2147483647), 'thumbnail_size', null, 'width', null, 'height', null,
            'mime_type', coalesce(cast(:mime_types as jsonb) ->> candidate.extension, 'application/octet-stream'),
            'category', candidate.category, 'caption', candidate.type_text, 'date_taken', candidate.taken_on,
@@ -348,15 +367,18 @@ from (
     left join written as wrote_category on wrote_category.row_id = image.id and wrote_category.name = 'category'
     left join written as wrote_caption on wrote_caption.row_id = image.id and wrote_caption.name = 'caption'
     left join written as wrote_date on wrote_date.row_id = image.id and wrote_date.name = 'date_taken'
+    left join written as wrote_id on wrote_id.row_id = image.id and wrote_id.name = 'filemaker_id'
+    -- As long as we have written nothing, what is empty may be filled; then only what still is as we wrote it.
     cross join lateral (select
         target.decision = 'move' as moves,
         image.category is distinct from candidate.category and candidate.category <> ''
-            and (image.category = '' or image.category = wrote_category.value) as categorised,
+            and image.category = case when wrote_category.name is null then '' else wrote_category.value end
+            as categorised,
         image.caption is distinct from candidate.type_text and candidate.type_text <> ''
-            and (image.caption = '' or image.caption = wrote_caption.value) as captioned,
+            and image.caption = case when wrote_caption.name is null then '' else wrote_caption.value end as captioned,
         image.date_taken is distinct from candidate.taken_on and candidate.taken_on is not null
-            and (image.date_taken is null or image.date_taken::text = wrote_date.value) as dated,
-        image.filemaker_id is null and candidate.image_id is not null
+            and image.date_taken::text is not distinct from wrote_date.value as dated,
+        image.filemaker_id is null and wrote_id.value is null and candidate.image_id is not null
             and not exists (select from images_image as other where other.filemaker_id = candidate.image_id)
             as identified
     ) as wish
@@ -364,43 +386,52 @@ from (
 ) as wished;
 
 -- step: plan_batches
--- Batches that are re-linked, and the count of every batch that is touched in any way.
+-- Batches that are re-linked, and the count of every batch that gains or loses. Whom each belongs to now is always among
+-- the values before: if staff have moved it by the time the plan is applied, nothing is done to it or put into it.
 insert into fm_migration.planned_change (plan_id, table_name, row_id, action, before, after, reason)
+with gained as (
+    select batch_id, count(*) as images from target where decision in ('create', 'move') group by batch_id
+), lost as (
+    select present_batch as batch_id, count(*) as images from target where decision = 'move' group by present_batch
+), held as (
+    select batch_id, count(*) as images from images_image group by batch_id
+)
 select :plan, 'images_batch', batch.id, 'update',
-       case when relink then jsonb_build_object('object_id', batch.object_id) else '{}' end
+       jsonb_build_object('object_id', batch.object_id)
        || case when recount then jsonb_build_object('image_count', batch.image_count) else '{}' end,
        case when relink then jsonb_build_object('object_id', verdict.patient_id) else '{}' end
        || case when recount then jsonb_build_object('image_count', counted.images) else '{}' end,
-       case when relink then 'its patient has a new UUID' else 'its count is wrong' end
-from (
-    select batch_id from verdict
-    union select present_batch from target where decision = 'move' and present_batch is not null
-    union select batch_id from target where decision in ('create', 'move')
-) as touched (batch_id)
-join images_batch as batch on batch.id = touched.batch_id
+       case when relink and verdict.by_photographs then 'its photographs are this patient''s'
+            when relink then 'its patient has a new UUID'
+            when gained.images > 0 then 'more photographs of this patient and day'
+            else 'its count is wrong' end
+from images_batch as batch
 left join verdict on verdict.batch_id = batch.id
-join lateral (
-    select (select count(*) from images_image where images_image.batch_id = batch.id)
-         - (select count(*) from target where target.present_batch = batch.id and decision = 'move')
-         + (select count(*) from target where target.batch_id = batch.id and decision in ('create', 'move'))
-           as images
-) as counted on true
+left join gained on gained.batch_id = batch.id
+left join lost on lost.batch_id = batch.id
+left join held on held.batch_id = batch.id
+cross join lateral (
+    select coalesce(held.images, 0) - coalesce(lost.images, 0) + coalesce(gained.images, 0) as images
+) as counted
 cross join lateral (select
     verdict.patient_id is not null and verdict.patient_id <> batch.object_id as relink,
     counted.images <> batch.image_count as recount
 ) as wish
-where relink or recount;
+where coalesce(verdict.batch_id, gained.batch_id, lost.batch_id) is not null
+  and (relink or recount or gained.images > 0 or lost.images > 0);
 
--- step: learn
+-- step: plan_recognitions
 -- First contact: a UUID that nobody recorded, but whose batches' photographs all belong to one FileMaker id, was that
--- person's. It joins the history, so that what else points at it is led home too.
-insert into fm_migration.patient_identity (filemaker_id, patient_id, current, first_seen, last_seen)
-select min(verdict.person::text)::uuid, album.object_id, false, now(), now()
+-- person's. It joins the history once the plan is applied, so that what else points at it is led home too.
+insert into fm_migration.planned_change (plan_id, table_name, row_id, action, after, reason)
+select :plan, 'fm_migration.patient_identity', album.object_id, 'insert',
+       jsonb_build_object('filemaker_id', min(verdict.person::text), 'patient_id', album.object_id),
+       'all photographs under this UUID are one person''s'
 from verdict join album using (batch_id)
-where album.owner is null and not album.alive
+where album.owner is null
+  and not exists (select from fm_migration.patient_identity as known where known.patient_id = album.object_id)
 group by album.object_id
-having count(distinct verdict.person) = 1 and bool_and(verdict.persons = 1 and verdict.patients = 1)
-on conflict do nothing;
+having count(distinct verdict.person) = 1 and bool_and(verdict.persons = 1 and verdict.patients = 1);
 
 -- step: visibility
 -- How many images a patient's gallery shows now, how many it would show, and how many would change hands between two
@@ -413,7 +444,6 @@ from images_image as image
 join images_batch as batch on batch.id = image.batch_id and batch.content_type_id = :content_type
 left join live as now_owner on now_owner.patient_id = batch.object_id
 left join target on target.present_image = image.id and target.decision = 'move'
-left join session on session.batch_id = target.batch_id
 left join verdict on verdict.batch_id = batch.id
 left join live as then_owner on then_owner.patient_id = coalesce(
     case when target.row_number is not null then target.patient_id end, verdict.patient_id, batch.object_id);
@@ -429,11 +459,12 @@ select count(*) filter (where table_name = 'images_batch' and action = 'insert')
        count(*) filter (where table_name = 'images_image' and action = 'insert') as images_created,
        count(*) filter (where table_name = 'images_batch' and action = 'update' and after ? 'object_id')
            as batches_relinked,
-       count(*) filter (where table_name = 'images_batch' and action = 'update' and not after ? 'object_id')
-           as batches_recounted,
+       count(*) filter (where table_name = 'images_batch' and action = 'update' and not after ? 'object_id'
+                              and after ? 'image_count') as batches_recounted,
        count(*) filter (where table_name = 'images_image' and action = 'update' and after ? 'batch_id') as images_moved,
        count(*) filter (where table_name = 'images_image' and action = 'update' and not after ? 'batch_id')
            as images_filled,
+       count(*) filter (where table_name = 'fm_migration.patient_identity') as patients_recognised,
        count(*) as changes
 from fm_migration.planned_change where plan_id = :plan;
 

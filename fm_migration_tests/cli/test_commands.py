@@ -1,0 +1,152 @@
+"""The commands of the terminal, on a real clinic: the story from the first import to the undo."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+import psycopg
+import pytest
+from typer.testing import CliRunner
+
+from fm_migration import staging
+from fm_migration.cli import app
+from fm_migration.clinic import applying, links, planning
+from fm_migration.embedded.sample.reimport import play_reimport
+from fm_migration.places import Places, find_places
+from fm_migration.settings import load_settings
+from fm_migration_tests.conftest import SampleClinic
+from fm_migration_tests.places import use_places
+
+VISIBLE = """
+select count(*) from images_image as image join images_batch as batch on batch.id = image.batch_id
+join patients on patients.id = batch.object_id
+"""
+
+
+@pytest.fixture
+def imported(make_sample: Callable[[str], SampleClinic], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Places:
+    """A sample clinic whose photographs were imported by us."""
+    sample = make_sample("fresh")
+    use_places(monkeypatch, sample.database_url, sample.bucket, sample.export)
+    monkeypatch.setenv("FM_HOME", str(tmp_path))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    places = find_places(load_settings())
+    with places.engine.begin() as connection:
+        staging.stage_export(connection, places)
+        staging.stage_inventory(connection, places.store, places.settings)
+        staging.stage_patients(connection, places.settings)
+    with places.engine.begin() as connection:
+        plan = planning.make_plan(connection, places.settings)
+    with places.engine.begin() as connection:
+        applying.apply_plan(connection, plan.id)
+    with places.engine.begin() as connection:
+        links.relink(connection)
+    return places
+
+
+def _visible(places: Places) -> int:
+    with psycopg.connect(places.database_url) as connection:
+        (count,) = connection.execute(VISIBLE).fetchone() or (0,)
+    return int(count)
+
+
+def _databases(places: Places) -> set[str]:
+    with psycopg.connect(places.database_url) as connection:
+        return {name for (name,) in connection.execute("select datname from pg_database").fetchall()}
+
+
+def _reimport(places: Places) -> None:
+    with psycopg.connect(places.database_url) as connection:
+        list(play_reimport(connection, seed=1))
+
+
+def test_a_reimport_is_healed_by_the_hook_and_taken_back_by_undo(imported: Places) -> None:
+    run = CliRunner()
+    before = _visible(imported)
+    _reimport(imported)
+    between = _visible(imported)
+    assert between < before / 10
+    healed = run.invoke(app, ["heal"])
+    assert (healed.exit_code, healed.stdout.strip()) == (0, "healed")
+    assert _visible(imported) == before
+    listed = run.invoke(app, ["plans"]).stdout
+    assert {"links", "photographs"} <= set(listed.split())
+    numbers = sorted(map(int, re.findall(r"^ (\d+) ", listed, re.MULTILINE)))
+    for number in reversed(numbers[-2:]):
+        undone = run.invoke(app, ["undo", str(number)])
+        assert re.match(rf"plan {number}: [1-9]\d* rows are as they were before", undone.stdout)
+    assert _visible(imported) == between
+    assert run.invoke(app, ["undo", str(numbers[-1])]).stdout.startswith(f"plan {numbers[-1]}: 0 rows")
+
+
+def test_a_heal_in_the_middle_of_a_reimport_says_to_wait(imported: Places) -> None:
+    with psycopg.connect(imported.database_url) as connection:
+        connection.execute("delete from patients where id in (select id from patients limit 20)")
+    failed = subprocess.run(
+        [Path(sys.executable).parent / "fm-migration", "heal"],
+        capture_output=True,
+        text=True,
+        env=os.environ,
+        check=False,
+    )
+    assert failed.returncode == 1
+    assert "Wait until the re-import is done" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    with dg.DagsterInstance.get() as instance:
+        assert [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.FAILURE]
+
+
+def test_the_drill_shows_that_nothing_would_be_lost_and_leaves_nothing_behind(imported: Places) -> None:
+    databases, before = _databases(imported), _visible(imported)
+    played = CliRunner().invoke(app, ["drill"])
+    assert played.exit_code == 0, played.stdout
+    assert "No photograph would be lost." in played.stdout
+    assert re.search(rf"after the healing +{before}\b", played.stdout)
+    assert _databases(imported) == databases
+    assert _visible(imported) == before
+
+
+def test_the_drill_exits_1_when_a_photograph_would_be_lost(imported: Places) -> None:
+    """Two patients who share a FileMaker id cannot be told apart after a re-import."""
+    with psycopg.connect(imported.database_url) as connection:
+        connection.execute("""
+            update patients set filemaker_metadata = (
+                select patients.filemaker_metadata from patients join images_batch on object_id = patients.id
+                where uploaded_by_id is not null and jsonb_typeof(filemaker_metadata) = 'object' limit 1)
+            where id = (select object_id from images_batch join patients on patients.id = object_id
+                        where uploaded_by_id is null and jsonb_typeof(filemaker_metadata) = 'object' limit 1)
+        """)
+    played = CliRunner().invoke(app, ["drill"])
+    assert played.exit_code == 1
+    assert "photographs would be lost" in played.stdout
+
+
+def test_no_name_reaches_the_scratch_database(imported: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fm_migration import drill
+
+    seen: list[set[str]] = []
+    heal = drill._heal
+
+    def look_first(scratch: object, places: Places) -> object:
+        with scratch.connect() as connection:  # type: ignore[attr-defined]
+            rows = connection.exec_driver_sql("select first_name || last_name || coalesce(dob::text, '') from patients")
+            seen.append({row[0] for row in rows})
+        return heal(scratch, places)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(drill, "_heal", look_first)
+    drill.rehearse(imported)
+    assert seen == [{"--"}]
+
+
+def test_an_unknown_plan_is_named(imported: Places) -> None:
+    failed = subprocess.run(
+        [Path(sys.executable).parent / "fm-migration", "undo", "4711"], capture_output=True, text=True, check=False
+    )
+    assert failed.returncode == 1
+    assert failed.stderr.strip() == "finding plan 4711: there is no such plan. See `fm-migration plans`."

@@ -1,0 +1,82 @@
+"""A sample clinic whose photographs are imported and watched over by a real Dagster daemon, shared by a module."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pytest
+
+from fm_migration.embedded.sample.model import EXPORT_FILE, TRUTH_FILE
+from fm_migration.embedded.sample.reimport import play_reimport
+from fm_migration.embedded.stack import Stack
+from fm_migration_tests.e2e.daemon import Dagster, environment_for, wait_for
+from fm_migration_tests.e2e.homes import homes
+
+
+@dataclass
+class Watched:
+    """The clinic, its truth, the daemon, and where every link led after the import."""
+
+    database_url: str
+    truth: dict[str, Any]
+    dagster: Dagster
+    imported: dict[str, str]
+
+    def homes(self) -> dict[str, str]:
+        with psycopg.connect(self.database_url) as connection:
+            return homes(connection)
+
+    def is_healed(self) -> bool:
+        return self.homes() == self.imported
+
+    def reimport(self, *, pause: float = 0.0, keep_ids: bool = False) -> None:
+        """Delete and create the patients, 20 at a time, as the clinic's script does by hundreds."""
+        with psycopg.connect(self.database_url) as connection:
+            for _ in play_reimport(connection, seed=1, batch=20, pause=pause, keep_ids=keep_ids):
+                pass
+
+    def wait_until_healed(self) -> None:
+        """Until every link is home and every run has ended, and still home then."""
+        wait_for("every link is healed", self.is_healed)
+        self.dagster.wait_until_idle()
+        assert self.is_healed()
+
+
+@pytest.fixture(scope="module")
+def dagster_of_the_clinic(
+    servers: Stack, _sample_template: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Watched]:
+    template = _sample_template("fresh")
+    files = servers.layout.home / template
+    name = f"e2e_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(servers.database_url("postgres"), autocommit=True) as connection:
+        connection.execute(f"create database {name} template {template}")
+    url = servers.database_url(name)
+    environment = environment_for(servers, url, template.replace("_", "-"), files / EXPORT_FILE)
+    dagster = Dagster(tmp_path_factory.mktemp("dagster"), environment)
+    watched = Watched(url, json.loads((files / TRUTH_FILE).read_bytes()), dagster, {})
+    dagster.start()
+    try:
+        dagster.launch("import_photographs")
+        dagster.wait_until_idle()
+        watched.imported = watched.homes()
+        yield watched
+    finally:
+        dagster.stop()
+        with psycopg.connect(servers.database_url("postgres"), autocommit=True) as connection:
+            connection.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def clinic(dagster_of_the_clinic: Watched) -> Iterator[Watched]:
+    """The clinic, healed, with nothing on its way, whatever the test before has left."""
+    watched = dagster_of_the_clinic
+    watched.dagster.slow_down(0)
+    watched.wait_until_healed()
+    yield watched
+    watched.dagster.slow_down(0)

@@ -1,0 +1,175 @@
+"""A real Dagster: daemon, code server and run workers as processes of their own, on a home of their own.
+
+For tests and for `bench/healing.py`. The home has the project's dagster.yaml, so that is under test too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import dagster as dg
+import yaml
+
+from fm_migration.embedded import object_server
+from fm_migration.embedded.stack import Stack
+from fm_migration_tests.e2e.runs import LOCATION
+from fm_migration_tests.e2e.slow_definitions import DELAY_FILE
+
+PROJECT = Path(__file__).parents[2]
+SENSOR = "patients_reimported"
+STOP_SECONDS = 60
+#: A run may wait for its turn behind other work of a busy machine, so this is long; nothing waits for it in vain.
+PATIENCE_SECONDS = 120
+
+
+def environment_for(stack: Stack, database_url: str, bucket: str, export: Path) -> dict[str, str]:
+    """The FM_* variables that point a process at this database, this bucket and this export."""
+    return {
+        "FM_HOME": str(stack.layout.home),
+        "FM_DATABASE_URL": database_url,
+        "FM_OBJECTS_URL": f"s3://{bucket}?endpoint={object_server.url(stack.objects_port)}&region={object_server.REGION}",
+        "FM_OBJECTS_ACCESS_KEY": stack.access_key,
+        "FM_OBJECTS_SECRET_KEY": stack.secret_key,
+        "FM_EXPORT": str(export),
+    }
+
+
+def wait_for(what: str, happened: Callable[[], bool], seconds: float = PATIENCE_SECONDS, every: float = 0.1) -> float:
+    """Look until it has happened; how long that took."""
+    started = time.monotonic()
+    while not happened():
+        if time.monotonic() - started > seconds:
+            raise TimeoutError(f"after {seconds} s still not so: {what}")
+        time.sleep(every)
+    return time.monotonic() - started
+
+
+class Dagster:
+    """One instance with its daemon, which can be started and stopped again and again."""
+
+    def __init__(self, home: Path, environment: Mapping[str, str], dagster_yaml: Path = PROJECT / "dagster.yaml") -> None:
+        home.mkdir(parents=True, exist_ok=True)
+        self.home = home
+        self._delay = home / "delay"
+        ours = {name: value for name, value in os.environ.items() if not name.startswith(("FM_", "DAGSTER_"))}
+        self.environment = ours | environment | {"DAGSTER_HOME": str(home), DELAY_FILE: str(self._delay)}
+        self._process: subprocess.Popen[bytes] | None = None
+        shutil.copyfile(dagster_yaml, home / "dagster.yaml")
+        location = {
+            "module_name": "fm_migration_tests.e2e.slow_definitions",
+            "location_name": LOCATION,
+            "working_directory": str(PROJECT),
+        }
+        self._workspace = home / "workspace.yaml"
+        self._workspace.write_text(yaml.safe_dump({"load_from": [{"python_module": location}]}), "utf-8")
+        # Made by one process before others open it: SQLite storages that several make at once can be spoilt.
+        with self.instance() as instance:
+            instance.get_runs_count()
+
+    @contextlib.contextmanager
+    def instance(self) -> Iterator[dg.DagsterInstance]:
+        with dg.DagsterInstance.from_config(str(self.home)) as instance:
+            yield instance
+
+    def slow_down(self, seconds: float) -> None:
+        """Healing runs wait so long between reading and writing, from the next one on."""
+        self._delay.write_text(str(seconds), "utf-8")
+
+    def start(self) -> None:
+        """Start the daemon; it brings its code server along."""
+        with (self.home / "daemon.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._program("dagster-daemon"), "run", "-w", str(self._workspace)],
+                cwd=self.home,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # A group of its own, so that nothing it has started can stay behind.
+                start_new_session=True,
+            )
+
+    def stop(self) -> None:
+        """Stop the daemon as a person does, with Ctrl-C, and see that its children are gone too."""
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(STOP_SECONDS)
+            wait_for("the daemon's children have ended", lambda: not _group_lives(process.pid), 10)
+        except (subprocess.TimeoutExpired, TimeoutError):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def log(self) -> str:
+        """What the daemon has printed."""
+        return (self.home / "daemon.log").read_text("utf-8", errors="replace")
+
+    def command(self, *words: str) -> str:
+        """Run a command of Dagster's or of ours on this instance, and return what it printed."""
+        program, *arguments = words
+        finished = subprocess.run(
+            [self._program(program), *arguments],
+            cwd=self.home,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if finished.returncode:
+            raise RuntimeError(f"{' '.join(words)} failed:\n{finished.stdout}{finished.stderr}")
+        return finished.stdout
+
+    def launch(self, job: str) -> None:
+        """Queue a job, for the daemon to run."""
+        self.command("dagster", "job", "launch", "-w", str(self._workspace), "-j", job)
+
+    def sensor(self, action: str) -> None:
+        """`start` or `stop` the sensor of re-imports."""
+        self.command("dagster", "sensor", action, SENSOR, "-w", str(self._workspace), "--location", LOCATION)
+
+    def runs(self, *statuses: dg.DagsterRunStatus) -> Sequence[dg.DagsterRun]:
+        """The runs in these states, the newest first; all of them when none is named."""
+        with self.instance() as instance:
+            return instance.get_runs(dg.RunsFilter(statuses=list(statuses)) if statuses else None)
+
+    def ticks(self, since: float) -> Sequence[str]:
+        """What the sensor has said in the ticks that began after this moment; nothing where it started a run."""
+        with self.instance() as instance:
+            states = [state for state in instance.all_instigator_state() if state.instigator_name == SENSOR]
+            return [
+                tick.skip_reason or ""
+                for state in states
+                for tick in instance.get_ticks(state.instigator_origin_id, state.selector_id, after=since)
+                if tick.is_completed
+            ]
+
+    def wait_until_idle(self) -> None:
+        """Wait until no run is on its way."""
+        on_their_way = [status for status in dg.DagsterRunStatus if status not in _FINISHED]
+        wait_for("no run is on its way", lambda: not self.runs(*on_their_way), every=0.3)
+
+    @staticmethod
+    def _program(name: str) -> str:
+        return str(Path(sys.executable).parent / name)
+
+
+_FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+
+
+def _group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True

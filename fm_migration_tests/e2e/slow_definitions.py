@@ -1,0 +1,29 @@
+"""The code location with slow healing: before the plan is applied, as many seconds pass as a file says.
+
+Only the daemons of tests and benchmarks load this. The delay stands between reading and writing, where a re-import
+does the most harm.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from fm_migration.clinic import applying
+from fm_migration.definitions import defs as defs
+
+#: The variable that names the file; no file, no delay.
+DELAY_FILE = "HEALING_TESTS_DELAY_FILE"
+
+_apply_plan = applying.apply_plan
+
+
+def _apply_slowly(*arguments: Any, **named: Any) -> applying.Applied:
+    file = Path(os.environ[DELAY_FILE])
+    time.sleep(float(file.read_text("utf-8")) if file.exists() else 0)
+    return _apply_plan(*arguments, **named)
+
+
+applying.apply_plan = _apply_slowly

@@ -1,0 +1,132 @@
+"""Re-imports under a real daemon, with nobody touching anything: afterwards every link is home again.
+
+Nothing here asserts how fast; `bench/healing.py` measures that.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+
+import dagster as dg
+import psycopg
+import pytest
+
+from fm_migration_tests.e2e.conftest import Watched
+from fm_migration_tests.e2e.daemon import wait_for
+from fm_migration_tests.e2e.homes import misplaced, visible
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+STARTED = dg.DagsterRunStatus.STARTED
+
+
+def _wait_for_a_healing_run(clinic: Watched) -> str:
+    """Until a healing run has read the patients and sleeps before it writes; its id."""
+
+    def sleeping() -> list[str]:
+        with clinic.dagster.instance() as instance:
+            return [
+                run.run_id
+                for run in instance.get_runs(dg.RunsFilter(job_name="heal_links", statuses=[STARTED]))
+                if any(stats.step_key == "image_batches" for stats in instance.get_run_step_stats(run.run_id))
+            ]
+
+    wait_for("a healing run is about to write", lambda: bool(sleeping()))
+    return sleeping()[0]
+
+
+def test_the_import_shows_every_photograph_of_the_truth(clinic: Watched) -> None:
+    with psycopg.connect(clinic.database_url) as connection:
+        assert misplaced(connection, clinic.truth) == 0
+    assert visible(clinic.imported) >= clinic.truth["totals"]["linked_photographs"]
+
+
+def test_a_reimport_heals(clinic: Watched) -> None:
+    clinic.reimport()
+    assert visible(clinic.homes()) < visible(clinic.imported) / 2, "everybody sees an empty gallery"
+    clinic.wait_until_healed()
+    with psycopg.connect(clinic.database_url) as connection:
+        assert misplaced(connection, clinic.truth) == 0
+    with clinic.dagster.instance() as instance:
+        observed = instance.fetch_observations(dg.AssetKey("patients"), limit=1).records[0].asset_observation
+        assert observed is not None
+        with psycopg.connect(clinic.database_url) as connection:
+            consumed = connection.execute("select fingerprint from fm_migration.consumed").fetchone()
+        assert consumed == ((observed.tags or {})["dagster/data_version"],)
+
+
+def test_unchanged_patients_start_no_run(clinic: Watched) -> None:
+    before = len(clinic.dagster.runs())
+    clinic.reimport(keep_ids=True)
+    changed_at = time.time()
+    wait_for("the sensor has looked twice", lambda: len(clinic.dagster.ticks(changed_at)) >= 2)
+    assert set(clinic.dagster.ticks(changed_at)) == {"the links were made from the patients as they are"}
+    assert len(clinic.dagster.runs()) == before
+
+
+def test_two_reimports_in_a_row_heal(clinic: Watched) -> None:
+    clinic.reimport()
+    clinic.reimport()
+    clinic.wait_until_healed()
+
+
+def test_a_slow_reimport_is_waited_for(clinic: Watched) -> None:
+    """Its people are half there for some ticks; no run starts in that time, so none fails."""
+    failed = len(clinic.dagster.runs(dg.DagsterRunStatus.FAILURE))
+    clinic.reimport(pause=2)
+    clinic.wait_until_healed()
+    assert len(clinic.dagster.runs(dg.DagsterRunStatus.FAILURE)) == failed
+
+
+def test_a_reimport_during_a_healing_run_heals(clinic: Watched) -> None:
+    clinic.dagster.slow_down(4)
+    clinic.reimport()
+    overtaken = _wait_for_a_healing_run(clinic)
+    clinic.dagster.slow_down(0)
+    clinic.reimport()
+    clinic.wait_until_healed()
+    with clinic.dagster.instance() as instance:
+        run = instance.get_run_by_id(overtaken)
+    assert run is not None
+    assert run.status == dg.DagsterRunStatus.FAILURE, "it refuses to apply what it read before"
+
+
+def test_a_burst_of_reimports_under_slow_healing_heals(clinic: Watched) -> None:
+    clinic.dagster.slow_down(3)
+    gaps = random.Random(20)
+    for _ in range(3):
+        clinic.reimport()
+        time.sleep(gaps.uniform(0, 3))
+    clinic.wait_until_healed()
+
+
+def test_a_reimport_while_the_daemon_was_down_heals_when_it_is_back(clinic: Watched) -> None:
+    clinic.dagster.stop()
+    clinic.reimport()
+    assert not clinic.is_healed()
+    clinic.dagster.start()
+    clinic.wait_until_healed()
+
+
+def test_a_daemon_that_went_down_during_a_healing_run_heals_when_it_is_back(clinic: Watched) -> None:
+    clinic.dagster.slow_down(60)
+    clinic.reimport()
+    _wait_for_a_healing_run(clinic)
+    clinic.dagster.stop()
+    clinic.dagster.slow_down(0)
+    assert not clinic.is_healed()
+    clinic.dagster.start()
+    clinic.wait_until_healed()
+
+
+def test_a_patient_map_made_by_hand_heals_without_the_sensor(clinic: Watched) -> None:
+    clinic.dagster.sensor("stop")
+    try:
+        healing = len([run for run in clinic.dagster.runs() if run.job_name == "heal_links"])
+        clinic.reimport()
+        clinic.dagster.command("dagster", "asset", "materialize", "-m", "fm_migration.definitions", "--select", "patient_map")
+        clinic.wait_until_healed()
+        assert len([run for run in clinic.dagster.runs() if run.job_name == "heal_links"]) == healing
+    finally:
+        clinic.dagster.sensor("start")
