@@ -19,15 +19,20 @@ from fm_migration.ledger import identity
 #: Whoever writes links takes this lock first: a number of our own for pg_advisory_xact_lock.
 LINK_LOCK = 7_664_202
 LOCK_SECONDS = 30
-SOURCE = "patients"
 
 _PLAN = text("select * from fm_migration.link_plan where id = :plan for update")
 _READ_FINGERPRINT = text("select fingerprint from fm_migration.patient_read where id = :id")
 _APPLIED = text("update fm_migration.link_plan set applied_at = now(), applied_run_id = :run_id where id = :plan")
 _UNDONE = text("update fm_migration.link_plan set undone_at = now() where id = :plan")
+_CONSUME = text("""
+insert into fm_migration.consumed (consumer, fingerprint, run_id) values (:consumer, :fingerprint, :run_id)
+on conflict (consumer) do update set fingerprint = excluded.fingerprint, run_id = excluded.run_id, at = now()
+""")
 _CONSUMED = text("""
-insert into fm_migration.consumed (source, fingerprint, run_id) values (:source, :fingerprint, :run_id)
-on conflict (source) do update set fingerprint = excluded.fingerprint, run_id = excluded.run_id, at = now()
+select case when count(*) filter (where consumer = 'photographs') = 0 then null
+            when count(*) = 2 and min(fingerprint) = max(fingerprint) then min(fingerprint)
+            else '' end
+from fm_migration.consumed
 """)
 _OUTCOMES = text("""
 select change.outcome, count(*) as rows from fm_migration.change where plan_id = :plan group by 1
@@ -71,7 +76,7 @@ class Applied:
     overtaken: int
     overtaken_rows: tuple[str, ...]
     visible: int
-    fingerprint: str
+    inputs: str
 
 
 @dataclass(frozen=True)
@@ -101,10 +106,8 @@ def apply_plan(
         changes.recognise(connection, plan_id, run_id)
         changes.record_overtaken(connection, plan_id, run_id)
         connection.execute(_APPLIED, {"plan": plan_id, "run_id": run_id})
-    fingerprint: str = connection.execute(_READ_FINGERPRINT, {"id": plan["patient_read_id"]}).scalar_one()
-    if plan["applied_at"] is None:
-        consume(connection, fingerprint, run_id)
-    return _outcome(connection, plan_id, fingerprint)
+        consume(connection, "photographs", plan["patient_read_id"], run_id)
+    return _outcome(connection, plan)
 
 
 def undo_plan(connection: Connection, plan_id: int) -> Undone:
@@ -142,14 +145,15 @@ def find_plan(connection: Connection, plan_id: int) -> dict[str, Any]:
     return dict(plan)
 
 
-def consume(connection: Connection, fingerprint: str, run_id: str | None) -> None:
-    """Note the state of the patients that the links are made from, in the same transaction as the links."""
-    connection.execute(_CONSUMED, {"source": SOURCE, "fingerprint": fingerprint, "run_id": run_id})
+def consume(connection: Connection, consumer: str, patient_read: int, run_id: str | None) -> None:
+    """Note the state of the patients that links are made from, in the same transaction as the links."""
+    fingerprint: str = connection.execute(_READ_FINGERPRINT, {"id": patient_read}).scalar_one()
+    connection.execute(_CONSUME, {"consumer": consumer, "fingerprint": fingerprint, "run_id": run_id})
 
 
 def consumed_fingerprint(connection: Connection) -> str | None:
-    query = text("select fingerprint from fm_migration.consumed where source = :source")
-    found: str | None = connection.execute(query, {"source": SOURCE}).scalar()
+    """The state of the patients that all links were made from: None before the first import, empty when they differ."""
+    found: str | None = connection.execute(_CONSUMED).scalar()
     return found
 
 
@@ -186,7 +190,8 @@ def _refuse_stale(connection: Connection, plan: Mapping[str, object]) -> None:
     )
 
 
-def _outcome(connection: Connection, plan_id: int, fingerprint: str) -> Applied:
+def _outcome(connection: Connection, plan: Mapping[str, Any]) -> Applied:
+    plan_id: int = plan["id"]
     outcomes: dict[str, int] = {row.outcome: row.rows for row in connection.execute(_OUTCOMES, {"plan": plan_id})}
     overtaken = tuple(f"{row.table_name} {row.row_id}" for row in connection.execute(_OVERTAKEN, {"plan": plan_id}))
     return Applied(
@@ -196,7 +201,7 @@ def _outcome(connection: Connection, plan_id: int, fingerprint: str) -> Applied:
         overtaken=outcomes.get("overtaken", 0),
         overtaken_rows=overtaken,
         visible=visible_images(connection),
-        fingerprint=fingerprint,
+        inputs=plan["inputs"],
     )
 
 

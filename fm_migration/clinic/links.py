@@ -89,7 +89,8 @@ class LinksUpdate:
 
     plan: int | None
     tables: tuple[TableLinks, ...]
-    fingerprint: str
+    #: The version of the patients that the links were made from.
+    inputs: str
 
     @property
     def relinked(self) -> int:
@@ -117,6 +118,7 @@ def relink(connection: Connection, *, named: Sequence[str] = (), run_id: str | N
         statements.run(connection, PACKAGE, "plan", only=step)
     connection.execute(text("create unique index on successor (former_id)"))
     connection.execute(text("create unique index on live (patient_id)"))
+    applying.consume(connection, "links", inputs["patient_read_id"], run_id)
     facts = {"patient_read_id": inputs["patient_read_id"], "inputs": inputs["patients_version"], "run_id": run_id}
     plan: int = connection.execute(_NEW_PLAN, facts).scalar_one()
     content_type = contract.patient_content_type_id(connection)

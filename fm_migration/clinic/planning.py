@@ -46,7 +46,7 @@ _BEFORE_MINTING = (
 )  # fmt: skip
 _AFTER_MINTING = (
     "target", "analyze_target", "plan_new_batches", "plan_new_images", "plan_moves_and_fills", "plan_batches",
-    "plan_recognitions",
+    "plan_recognitions", "analyze_changes",
 )  # fmt: skip
 _RECORDING = ("forget_photos", "record_photos", "analyze_photos")
 

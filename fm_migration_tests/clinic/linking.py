@@ -15,13 +15,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, text
+import psycopg
+from sqlalchemy import Engine, Row, text
 
 from fm_migration import staging
 from fm_migration.clinic import applying, contract, links, planning
 from fm_migration.clinic.applying import Applied, Undone
 from fm_migration.clinic.links import LinksUpdate
 from fm_migration.clinic.planning import Plan
+from fm_migration.embedded.sample import build
+from fm_migration.embedded.sample import export as sample_export
+from fm_migration.embedded.sample.model import Clinic
+from fm_migration.embedded.sample.reimport import play_reimport
 from fm_migration.ledger import identity, inventory
 from fm_migration.objects.facts import STANDARD, ObjectFacts
 from fm_migration.objects.store import ObjectsLocation
@@ -213,6 +218,9 @@ class World:
             writer = csv.writer(file)
             writer.writerow(("date", "fileNane", "id", "id_Contact", "Name of file", "NexusExportDate", "recid", "Type"))
             writer.writerows(photograph.cells() for photograph in photographs)
+        self.read_export(path)
+
+    def read_export(self, path: Path) -> None:
         places = Places(self.settings, "", ObjectsLocation.parse("s3://nowhere"), str(path), embedded=False)
         with self.engine.begin() as connection:
             staging.stage_export(connection, places, accept_fewer=True)
@@ -322,5 +330,22 @@ class World:
         return list(self.rows("select * from fm_migration.journal where plan_id = :plan order by id", plan=number))
 
 
-def patients_state(connection: Connection) -> str:
-    return identity.read_state(connection).fingerprint
+def furnish(world: World, clinic: Clinic) -> None:
+    """The rows and the export of a designed clinic, and a listing of its objects, of which none is drawn."""
+    sizes = {stored.key: 1000 for stored in (*clinic.objects, *clinic.uploads)}
+    url = world.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(url) as connection:
+        build._load(clinic, connection, "clinic", sizes, build._nothing)
+    path = world.folder / "sample.csv"
+    path.write_bytes(sample_export.csv_bytes(clinic.rows))
+    world.read_export(path)
+    facts = [ObjectFacts(o.key, f"etag-{o.key}", 1000, LISTED_AT, STANDARD) for o in clinic.objects]
+    world.list_facts(facts)
+
+
+def reimport_sample(world: World, clinic: Clinic) -> None:
+    """What the clinic's script does, without its pauses."""
+    url = world.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(url) as connection:
+        for _step in play_reimport(connection, seed=clinic.seed, batch=1000):
+            pass

@@ -433,6 +433,9 @@ where album.owner is null
 group by album.object_id
 having count(distinct verdict.person) = 1 and bool_and(verdict.persons = 1 and verdict.patients = 1);
 
+-- step: analyze_changes
+analyze fm_migration.planned_change;
+
 -- step: visibility
 -- How many images a patient's gallery shows now, how many it would show, and how many would change hands between two
 -- patients that both live.

@@ -186,6 +186,8 @@ def image_batches(
         words = f"{done.applied:,} rows changed" if done.applied else "nothing to change"
         context.log.info("plan %s: %s, %s images visible", done.plan, words, done.visible)
         yield dg.MaterializeResult(
+            # Like the plan's, a function of the inputs: applying the same again makes nothing downstream stale.
+            data_version=dg.DataVersion(done.inputs),
             metadata={
                 **table,
                 "plan": done.plan,
@@ -245,6 +247,7 @@ def patient_links(
             for t in update.tables
         ]
         yield dg.MaterializeResult(
+            data_version=dg.DataVersion(update.inputs),
             metadata={
                 "relinked": update.relinked,
                 "never_seen": update.never_seen,

@@ -106,13 +106,13 @@ comment on table fm_migration.change is
     'The journal: what became of each planned change. "overtaken": somebody had edited the row, and their edit won.';
 
 create table fm_migration.consumed (
-    source       text primary key,
+    consumer     text primary key check (consumer in ('photographs', 'links')),
     fingerprint  text not null,
     run_id       text,
     at           timestamptz not null default now()
 );
 comment on table fm_migration.consumed is
-    'The state of a source that the links were last made from, written in the same transaction as the links.';
+    'The state of the patients that links were last made from, written in the same transaction as the links.';
 
 create view fm_migration.ambiguous_identity as
 select filemaker_id, array_agg(patient_id order by patient_id) as patient_ids
