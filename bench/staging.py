@@ -25,6 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 from sqlalchemy import Engine, text
 
@@ -33,9 +34,9 @@ from bench.peers.staging_bucket import FOLDER, keys_of
 from bench.peers.staging_export import as_copy_rows, row_by_row, write_export
 from fm_migration import database, staging
 from fm_migration.clinic import tables
-from fm_migration.embedded import object_server
+from fm_migration.embedded import object_server, processes
 from fm_migration.embedded.stack import Stack, borrow
-from fm_migration.embedded.state import Layout
+from fm_migration.embedded.state import Layout, read_state
 from fm_migration.ledger import inventory, schema
 from fm_migration.ledger.copying import copy_rows
 from fm_migration.objects import listing
@@ -49,16 +50,19 @@ NETWORK_DELAY = 0.05
 #: ministack sorts all keys of a bucket for each page, so beyond this many the figures would be about ministack.
 LARGEST_MINISTACK = 100_000
 TIMEOUT = 300
+STOP_SECONDS = 60
 DATABASE = "bench"
+OURS, BOTO3, RCLONE, RCLONE_START = "ours", "boto3 paginator", "rclone lsf", "rclone lsf, empty folder"
 
 # --- the measured functions: each in an interpreter of its own ---------------------------------------------------
 
 
 def opened(**_: object) -> Places:
-    """The servers that the environment names, with a connection that is already open."""
+    """The servers that the environment names, with a connection to the database and the client of the bucket made."""
     places = find_places(load_settings(_env_file=None))
     with places.engine.connect():
         pass
+    assert places.store.client
     return places
 
 
@@ -101,20 +105,20 @@ def rows_by_pandas(places: Places, rows: int, sound: int) -> None:  # noqa: ARG0
     _expect(len(pd.read_csv(places.export, dtype=str, keep_default_na=False, encoding="utf-8-sig")), rows)
 
 
-def list_ours(places: Places, objects: int, threads: int) -> None:
+def list_ours(places: Places, objects: int, threads: int = listing.THREADS) -> None:
     """Our listing, each object as facts."""
     _expect(_count(listing.list_objects(places.store, FOLDER, threads=threads)), objects)
 
 
-def list_boto3(places: Places, objects: int, **_: object) -> None:
+def list_boto3(places: Places, objects: int) -> None:
     """The peer that everybody uses."""
     paginator = places.store.client.get_paginator("list_objects_v2")
     pages = paginator.paginate(Bucket=places.store.bucket, Prefix=FOLDER)
     _expect(_count(item for page in pages for item in page.get("Contents", [])), objects)
 
 
-def list_rclone(places: Places, objects: int, **_: object) -> None:
-    """The peer in Go, as a process of its own: its start counts, some 50 ms."""
+def list_rclone(places: Places, objects: int, folder: str = FOLDER) -> None:
+    """The peer in Go: a process, whose start counts. An empty folder shows what that is."""
     location = places.objects
     secret = location.secret_key.get_secret_value() if location.secret_key else ""
     options = {
@@ -130,7 +134,7 @@ def list_rclone(places: Places, objects: int, **_: object) -> None:
     environment = {f"RCLONE_CONFIG_BENCH_{name.upper()}": value for name, value in options.items()}
     command = ["rclone", "lsf", "--config", "/dev/null", "--format", "psth", "--files-only"]
     # Without this it would ask for each object by itself, for a time of change that only rclone writes.
-    command += ["--use-server-modtime", f"bench:{location.bucket}/{FOLDER}"]
+    command += ["--use-server-modtime", f"bench:{location.bucket}/{folder}"]
     path = {"PATH": str(Path(shutil.which("rclone") or "rclone").parent)}
     with subprocess.Popen(command, env=path | environment, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -138,7 +142,7 @@ def list_rclone(places: Places, objects: int, **_: object) -> None:
     _expect((process.returncode, lines), (0, objects))
 
 
-def stage_inventory(places: Places, objects: int, **_: object) -> None:
+def stage_inventory(places: Places, objects: int) -> None:
     """The listing into `fm_migration.s3_inventory`."""
     with places.engine.begin() as connection:
         update: inventory.InventoryUpdate = staging.stage_inventory(connection, places.store, places.settings)
@@ -234,10 +238,15 @@ def bench(buckets: Iterable[int], runs: int | None) -> Iterator[Bench]:
             engine = database.open_engine(stack.database_url(DATABASE))
             tables.metadata.create_all(engine)
             schema.upgrade(engine)
+            running = read_state(stack.layout)
             try:
                 yield Bench(folder, stack, engine, runs)
             finally:
                 engine.dispose()
+        # The folder must not go while the servers still write their last words into it.
+        if running is not None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                processes.wait_gone(running.keeper.process(), STOP_SECONDS)
 
 
 def _bucket_name(objects: int) -> str:
@@ -309,29 +318,32 @@ def measure_csv(bench: Bench, rows: int) -> None:
 
 def measure_listing(bench: Bench, objects: int, server: str, environment: Mapping[str, str]) -> None:
     """The listing beside the boto3 paginator and rclone, and then the listing into our table."""
-    functions = {"ours": "list_ours", "ours, one thread": "list_ours", "boto3 paginator": "list_boto3"}
+    ways: dict[str, tuple[str, dict[str, Any]]] = {
+        OURS: ("list_ours", {}),
+        "ours, one thread": ("list_ours", {"threads": 1}),
+        BOTO3: ("list_boto3", {}),
+    }
     if shutil.which("rclone"):
-        functions["rclone lsf"] = "list_rclone"
+        ways |= {RCLONE: ("list_rclone", {}), RCLONE_START: ("list_rclone", {"objects": 0, "folder": f"{FOLDER}none/"})}
     else:
         print("rclone is not installed (Debian: apt-get install rclone), so it is left out.")
     calls = {
-        name: Call(
-            f"bench.staging:{function}",
-            {"objects": objects, "threads": 1 if name.endswith("one thread") else listing.THREADS},
-            prepare="bench.staging:opened",
-        )
-        for name, function in functions.items()
+        name: Call(f"bench.staging:{function}", {"objects": objects, **arguments}, prepare="bench.staging:opened")
+        for name, (function, arguments) in ways.items()
     }
     what = f"listing of {objects:,} objects, {server}"
     found = bench.compare(what, calls, size=objects, environment=environment)
-    peers = [name for name in calls if not name.startswith("ours")]
-    bench.goals.append(Goal(f"{what} ÷ the fastest peer", _over_fastest(found, "ours", peers).median, 1.2, "times"))
+    bench.goals.append(Goal(f"{what} ÷ the fastest peer", over_fastest_peer(found), 1.2, "times"))
 
 
-def _over_fastest(found: Comparison, ours: str, peers: Sequence[str]) -> Spread:
-    """How many times the fastest peer's time ours took, round by round."""
-    rounds = zip(found.samples[ours], *(found.samples[peer] for peer in peers), strict=True)
-    return Spread.of([mine.wall / min(peer.wall for peer in others) for mine, *others in rounds])
+def over_fastest_peer(found: Comparison) -> float:
+    """How many times as long as the fastest peer our listing took, round by round; rclone without its start."""
+    peers = [[sample.wall for sample in found.samples[BOTO3]]]
+    if RCLONE in found.samples:
+        both = zip(found.samples[RCLONE], found.samples[RCLONE_START], strict=True)
+        peers.append([whole.wall - start.wall for whole, start in both])
+    rounds = zip(found.samples[OURS], *peers, strict=True)
+    return Spread.of([ours.wall / min(others) for ours, *others in rounds]).median
 
 
 def measure_inventory(bench: Bench, objects: int, environment: Mapping[str, str]) -> None:

@@ -134,6 +134,22 @@ class Settings(BaseSettings):
         default=None,
         description="A webhook that is told of failed runs: job, run, and the message, which holds no patient data.",
     )
+    thumbnail_workers: int = Field(
+        default=2,
+        ge=1,
+        le=64,
+        description="How many processes of a run make thumbnails; as many as there are cores is a good choice.",
+    )
+    thumbnail_backfill: Literal["single", "multi"] = Field(
+        default="single",
+        description="Whether a backfill of thumbnails is one run for all months (`single`) or one run for each "
+        "(`multi`). Dagster's UI and API follow it; `dagster job backfill` always queues one run a month.",
+    )
+    thumbnail_runs: int = Field(
+        default=1,
+        ge=1,
+        description="How many runs of thumbnails the sensor `pending_thumbnails` lets be on their way at a time.",
+    )
     app_schema: str = Field(default="public", description="Schema of the Django app's tables.")
     sample_size: float = Field(
         default=0.05,

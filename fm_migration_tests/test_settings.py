@@ -26,8 +26,8 @@ def test_every_setting_says_what_it_means() -> None:
     ("variable", "value", "message"),
     [
         ("FM_DATABASE_URL", "mysql://clinic@db/app", "FM_DATABASE_URL the scheme is 'mysql'; only postgresql://"),
-        ("FM_OBJECTS_URL", "https://bucket", "FM_OBJECTS_URL must read s3://bucket"),
-        ("FM_OBJECTS_URL", "s3://", "FM_OBJECTS_URL must read s3://bucket"),
+        ("FM_OBJECTS_URL", "https://bucket", "FM_OBJECTS_URL must begin with s3://bucket"),
+        ("FM_OBJECTS_URL", "s3://", "FM_OBJECTS_URL must begin with s3://bucket"),
         ("FM_CLINIC_TIMEZONE", "Atlantis/Poseidonis", "FM_CLINIC_TIMEZONE is no time zone of the IANA list"),
         ("FM_DATE_ORDER", "ydm", "FM_DATE_ORDER"),
         ("FM_SAMPLE_SIZE", "0", "FM_SAMPLE_SIZE"),

@@ -93,8 +93,8 @@ automation = dg.AutomationConditionSensorDefinition(
     minimum_interval_seconds=5,
     emit_backfills=False,
     # WRITES_LINKS of assets/clinic.py, which imports this module. The tags of an asset's step are not those of its run:
-    # without them here, such a run would escape the limit of one, and the sensor would not see it.
-    run_tags={"fm/writes": "links"},
+    # without them here, such a run would escape the limit of one. The other one is as for the job heal_links.
+    run_tags={"fm/writes": "links", "dagster/max_runtime": "900"},
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Re-materializes what was made from older inputs, for people who materialize something by hand.",
 )

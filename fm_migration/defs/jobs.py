@@ -8,8 +8,12 @@ from pydantic import Field
 
 from fm_migration.clinic import applying
 from fm_migration.defs.assets.clinic import WRITES_LINKS
+from fm_migration.defs.assets.thumbnails import MAKES_THUMBNAILS
 from fm_migration.defs.failures import readable_failures
 from fm_migration.defs.resources import DatabaseResource
+
+#: The tag by which Dagster ends a run that takes longer than so many seconds.
+MAX_RUNTIME = "dagster/max_runtime"
 
 import_photographs = dg.define_asset_job(
     "import_photographs",
@@ -24,7 +28,9 @@ import_photographs = dg.define_asset_job(
 heal_links = dg.define_asset_job(
     "heal_links",
     selection=dg.AssetSelection.assets("patient_map", "link_plan", "image_batches", "patient_links"),
-    tags=WRITES_LINKS,
+    # Seconds are the rule. A run whose machine went down with it stays "started", and would keep the next one waiting
+    # for the six hours of dagster.yaml; after this time Dagster takes it for failed, and the sensor tries again.
+    tags={**WRITES_LINKS, MAX_RUNTIME: "900"},
     description="After a re-import of the patients: reads who is who now, and leads every link to the new UUIDs. The "
     "sensor `patients_reimported` starts it by itself.",
 )
@@ -52,3 +58,12 @@ def undo(context: dg.OpExecutionContext, config: UndoConfig, database: DatabaseR
 )
 def undo_plan() -> None:
     undo()
+
+
+make_thumbnails = dg.define_asset_job(
+    "make_thumbnails",
+    selection=dg.AssetSelection.assets("thumbnails"),
+    tags=MAKES_THUMBNAILS,
+    description="The thumbnails of a month, or of any range of months as a backfill. The sensor `pending_thumbnails` "
+    "starts it by itself for months that have something to do.",
+)

@@ -11,11 +11,17 @@ import httpx
 
 from fm_migration.clinic import applying
 from fm_migration.clinic.healing import Failures, Seen, World, decide
+from fm_migration.clinic.thumbnailing import MonthPending, months, pending_by_month
 from fm_migration.defs.assets.clinic import WRITES_LINKS
-from fm_migration.defs.jobs import heal_links
+from fm_migration.defs.assets.thumbnails import MAKES_THUMBNAILS
+from fm_migration.defs.failures import readable_failures
+from fm_migration.defs.jobs import heal_links, make_thumbnails
+from fm_migration.defs.partitions import MONTH, month_partitions, new_months
 from fm_migration.defs.resources import DatabaseResource, SettingsResource
+from fm_migration.images.recipe import Recipe
 from fm_migration.ledger import identity
 from fm_migration.settings import settings as read_settings
+from fm_migration.thumbnails.choosing import choose
 
 FINGERPRINT_TAG = "fm/patients"
 _ON_ITS_WAY = [
@@ -25,6 +31,7 @@ _ON_ITS_WAY = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+_LINK_ASSETS = {dg.AssetKey("image_batches"), dg.AssetKey("patient_links")}
 #: How many failed runs of one state are looked at; the pause has reached its longest by then.
 _FAILURES_LOOKED_AT = 10
 
@@ -62,7 +69,8 @@ def patients_reimported(
 
 
 def _look(database: DatabaseResource) -> World:
-    with database.engine().connect() as connection:
+    # A look that fails fails its tick, which Dagster keeps with the message of the exception.
+    with readable_failures(), database.engine().connect() as connection:
         consumed = applying.consumed_fingerprint(connection)
         fingerprint = identity.read_state(connection).fingerprint
         differs = consumed is not None and fingerprint != consumed
@@ -78,7 +86,9 @@ def _remembered(cursor: str | None) -> Seen | None:
 
 
 def _run_on_its_way(instance: dg.DagsterInstance) -> bool:
-    return bool(instance.get_run_records(dg.RunsFilter(tags=WRITES_LINKS, statuses=_ON_ITS_WAY), limit=1))
+    """Whether links are being written, by a job of ours or by somebody who materializes these assets in the UI."""
+    runs = instance.get_runs(dg.RunsFilter(statuses=_ON_ITS_WAY))
+    return any(WRITES_LINKS.items() <= run.tags.items() or _LINK_ASSETS & (run.asset_selection or set()) for run in runs)
 
 
 def _failures(instance: dg.DagsterInstance, fingerprint: str) -> Failures | None:
@@ -112,3 +122,72 @@ def tell_of_failures(context: dg.RunFailureSensorContext, settings: SettingsReso
         },
         timeout=10,
     ).raise_for_status()
+
+
+PENDING_TAG = "fm/pending"
+_ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+
+
+@dg.sensor(
+    job=make_thumbnails,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Starts `make_thumbnails` for months that hold photographs without a current thumbnail, the newest "
+    "first, FM_THUMBNAIL_RUNS at a time. A month whose last runs have changed nothing pauses, longer each time.",
+)
+def pending_thumbnails(
+    context: dg.SensorEvaluationContext, settings: SettingsResource, database: DatabaseResource
+) -> dg.SensorResult:
+    knobs = settings.settings()
+    with readable_failures(), database.engine().connect() as connection:
+        pending = pending_by_month(connection, Recipe().hash, knobs.thumbnail_prefix)
+        unknown = new_months(context.instance, months(connection))
+    runs = _thumbnail_runs(context.instance)
+    choice = choose(
+        pending,
+        _months_of(context.instance, runs),
+        len(runs),
+        knobs.thumbnail_runs,
+        lambda one: _tried(context.instance, one),
+        datetime.now(UTC),
+    )
+    return dg.SensorResult(
+        # Without a run key: what is still to do after a run has to be done by another.
+        run_requests=[
+            dg.RunRequest(partition_key=one.month, tags={PENDING_TAG: f"{one.month} {one.version}"})
+            for one in choice.months
+        ],
+        skip_reason=None if choice.months else choice.words,
+        dynamic_partitions_requests=[month_partitions.build_add_request(unknown)] if unknown else [],
+    )
+
+
+def _thumbnail_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+    """Runs that make thumbnails, by our job or by somebody in the UI."""
+    asset = dg.AssetKey("thumbnails")
+    return [
+        run
+        for run in instance.get_runs(dg.RunsFilter(statuses=_ON_ITS_WAY))
+        if MAKES_THUMBNAILS.items() <= run.tags.items() or asset in (run.asset_selection or set())
+    ]
+
+
+def _months_of(instance: dg.DagsterInstance, runs: list[dg.DagsterRun]) -> set[str]:
+    """The months of these runs, those of a range included."""
+    known = list(instance.get_dynamic_partitions(MONTH))
+    found: set[str] = set()
+    for run in runs:
+        first = run.tags.get("dagster/asset_partition_range_start", run.tags.get("dagster/partition"))
+        last = run.tags.get("dagster/asset_partition_range_end", first)
+        if first in known and last in known:
+            found.update(known[known.index(first) : known.index(last) + 1])
+    return found
+
+
+def _tried(instance: dg.DagsterInstance, one: MonthPending) -> Failures | None:
+    """Runs for exactly what is still pending: whether they failed or ended well, they have changed nothing."""
+    ended = instance.get_run_records(
+        dg.RunsFilter(tags={PENDING_TAG: f"{one.month} {one.version}"}, statuses=_ENDED), limit=_FAILURES_LOOKED_AT
+    )
+    times = [record.end_time or record.create_timestamp.timestamp() for record in ended]
+    return Failures(len(times), datetime.fromtimestamp(max(times), UTC)) if times else None

@@ -84,6 +84,18 @@ SNAPSHOT = {
     "patients": "select to_jsonb(t) from patients as t order by id",
 }
 
+#: Every table that holds rows of a test, in an order in which they can be emptied.
+OURS_AND_THEIRS = (
+    *(
+        f"fm_migration.{table}"
+        for table in (
+            "consumed", "change", "planned_change", "photo", "link_plan", "export_read", "csv_metadata",
+            "s3_inventory", "inventory_snapshot", "patient_read", "patient_identity",
+        )
+    ),
+    "images_image", "images_batch", "documents_document", "notes_note", "patients", "auth_user",
+)  # fmt: skip
+
 
 def filemaker_id(number: int | str) -> str:
     """The FileMaker id of a made-up person, in upper case as FileMaker writes it."""
@@ -125,9 +137,20 @@ class World:
     def settings(self) -> Settings:
         return load_settings(home=self.folder, **self.overrides)
 
+    @property
+    def url(self) -> str:
+        return self.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+    def empty(self) -> None:
+        with self.engine.begin() as connection:
+            for table in OURS_AND_THEIRS:
+                connection.execute(text(f"delete from {table}"))
+
     # --- what the clinic has ------------------------------------------------------------------------------------
 
-    def patient(self, filemaker: str | None, *, as_written: str | None = None, metadata: str | None = None) -> uuid.UUID:
+    def patient(
+        self, filemaker: str | None, *, as_written: str | None = None, metadata: str | None = None
+    ) -> uuid.UUID:
         """Add a patient; `as_written` is how the app spells the FileMaker id, `metadata` the whole JSON."""
         with self.engine.begin() as connection:
             mrn = f"M{connection.execute(text('select count(*) from patients')).scalar_one() + 1:04d}"
@@ -216,7 +239,9 @@ class World:
         path = self.folder / "export.csv"
         with path.open("w", encoding="utf-8-sig", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(("date", "fileNane", "id", "id_Contact", "Name of file", "NexusExportDate", "recid", "Type"))
+            writer.writerow(
+                ("date", "fileNane", "id", "id_Contact", "Name of file", "NexusExportDate", "recid", "Type")
+            )
             writer.writerows(photograph.cells() for photograph in photographs)
         self.read_export(path)
 
@@ -333,8 +358,7 @@ class World:
 def furnish(world: World, clinic: Clinic) -> None:
     """The rows and the export of a designed clinic, and a listing of its objects, of which none is drawn."""
     sizes = {stored.key: 1000 for stored in (*clinic.objects, *clinic.uploads)}
-    url = world.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(url) as connection:
+    with psycopg.connect(world.url) as connection:
         build._load(clinic, connection, "clinic", sizes, build._nothing)
     path = world.folder / "sample.csv"
     path.write_bytes(sample_export.csv_bytes(clinic.rows))
@@ -345,7 +369,6 @@ def furnish(world: World, clinic: Clinic) -> None:
 
 def reimport_sample(world: World, clinic: Clinic) -> None:
     """What the clinic's script does, without its pauses."""
-    url = world.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(url) as connection:
+    with psycopg.connect(world.url) as connection:
         for _step in play_reimport(connection, seed=clinic.seed, batch=1000):
             pass

@@ -254,5 +254,5 @@ def test_a_requested_run_that_waits_or_was_cancelled_is_not_requested_again(
     assert [imported.tick() for _ in range(2)] == [set()] * 2
 
 
-def test_its_runs_count_as_runs_that_write_links() -> None:
-    assert automation.run_tags == clinic_assets.WRITES_LINKS
+def test_its_runs_are_kept_apart_and_ended_like_those_of_the_sensor(definitions: dg.Definitions) -> None:
+    assert automation.run_tags == definitions.resolve_job_def("heal_links").tags

@@ -68,8 +68,10 @@ def test_the_clinics_columns_with_any_texts_in_a_dialect_that_is_found_out(
         assert (export.dialect.encoding, export.dialect.bom) == (dialect.encoding, dialect.bom)
 
 
+# Without `_x`, which begins an escape, and without cells of blanks alone: openpyxl writes those without the mark that
+# would keep them, so the file itself says that they are empty.
 _SHEET_TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Cn", "Co")), max_size=12).filter(
-    lambda text: "_x" not in text
+    lambda text: "_x" not in text and (not text or text.strip(" ") != "")
 )
 
 

@@ -10,11 +10,12 @@ import dagster as dg
 from pydantic import Field
 from sqlalchemy import text
 
-from fm_migration.clinic import applying, links, planning
+from fm_migration.clinic import applying, links, planning, thumbnailing
 from fm_migration.clinic.states import State
 from fm_migration.defs.automation import when_stale
 from fm_migration.defs.catalogue import OWNERS, column_lineage, problem_table, table_metadata
 from fm_migration.defs.failures import readable_failures
+from fm_migration.defs.partitions import add_months
 from fm_migration.defs.resources import DatabaseResource, SettingsResource
 from fm_migration.errors import DatabaseError
 
@@ -90,6 +91,8 @@ def link_plan(
             rows: int = connection.execute(_ROWS).scalar_one()
             sample = [tuple(row) for row in connection.execute(_SAMPLE, {"plan": plan.id})]
             table = table_metadata(connection, "fm_migration.photo")
+            months = thumbnailing.months(connection)
+        add_months(context.instance, months)
         context.log.info("plan %s: %s", plan.id, summary(plan))
         yield dg.MaterializeResult(
             data_version=dg.DataVersion(plan.version),

@@ -1,0 +1,62 @@
+"""Which months to make thumbnails of next. Pure: what is pending in, a choice with its words out.
+
+State, not events: a month is chosen because it has something to do now, whoever missed the moment it came up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from fm_migration.clinic.healing import Failures
+from fm_migration.clinic.thumbnailing import MonthPending
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The months to start a run for, and in words why those or none."""
+
+    months: tuple[MonthPending, ...]
+    words: str
+
+
+def choose(
+    pending: Sequence[MonthPending],
+    on_their_way: Collection[str],
+    runs: int,
+    most: int,
+    tried: Callable[[MonthPending], Failures | None],
+    now: datetime,
+) -> Choice:
+    """At most as many months as keep `most` runs on their way; `runs` are already, for the months `on_their_way`.
+
+    `tried` tells of runs that have ended and left the very same work behind: those months pause, the longer the more
+    often it happened.
+    """
+    if not pending:
+        return Choice((), "every thumbnail is current")
+    photographs = sum(one.pending for one in pending)
+    open_months = [one for one in newest_first(pending) if one.month not in on_their_way]
+    free = most - runs
+    chosen: list[MonthPending] = []
+    pausing = 0
+    for one in open_months:
+        if len(chosen) >= free:
+            break
+        tries = tried(one)
+        if tries is not None and now < tries.pause_ends():
+            pausing += 1
+        else:
+            chosen.append(one)
+    words = f"{photographs:,} photographs of {len(pending):,} months have no current thumbnail"
+    if chosen:
+        return Choice(tuple(chosen), words)
+    if free <= 0 or not open_months:
+        return Choice((), f"{words}; {runs} runs are on their way")
+    return Choice((), f"{words}; {pausing} months pause, because their last runs have changed nothing")
+
+
+def newest_first(pending: Sequence[MonthPending]) -> list[MonthPending]:
+    """The photographs that are looked at most come first; those without a date last."""
+    return sorted(pending, key=lambda one: (one.month != "undated", one.month), reverse=True)

@@ -1,0 +1,123 @@
+"""Originals read from the store, a few ahead of whoever takes them.
+
+Belongs here: bounds, retries, and which failure is the object's and which is the store's. Does not belong here: what
+the bytes are.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import stamina
+
+from fm_migration.clinic.thumbnailing import Pending
+from fm_migration.errors import FmMigrationError, ObjectStoreError
+from fm_migration.objects.failures import ObjectChangedError, ObjectMissingError
+from fm_migration.objects.store import ObjectStore
+
+#: The client itself tries five times within seconds; these cover a store that is away for a minute or two.
+ATTEMPTS = 5
+FIRST_WAIT = 1.0
+LONGEST_WAIT = 30.0
+THREADS = 4
+#: Bytes of originals that may be held at a time, by their listed size; a larger one is held alone.
+READ_AHEAD_BYTES = 64 * 1024 * 1024
+#: Of an original that the listing does not know.
+_SUPPOSED_BYTES = 4 * 1024 * 1024
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """An original as it was read, or why it could not be had."""
+
+    pending: Pending
+    etag: str
+    data: bytes | None
+    #: The clinic's own thumbnail of it, if there is one.
+    existing: bytes | None = None
+    trouble: str = ""
+    #: Whether the trouble is the object's size.
+    too_large: bool = False
+    #: Whether the store refused, rather than missed, the object.
+    refused: bool = False
+
+
+def read_original(store: ObjectStore, pending: Pending, largest: int) -> Original:
+    """Read what was listed, and nothing else. Raises only what is not this object's own trouble."""
+    etag = pending.etag or ""
+    if pending.size is not None and pending.size > largest:
+        return Original(pending, etag, None, trouble="too large a file", too_large=True)
+    try:
+        if pending.etag is None:
+            etag = patiently(lambda: store.head(pending.source_key).etag)
+        data = patiently(lambda: store.read(pending.source_key, etag=etag or None, max_bytes=largest))
+    except (ObjectMissingError, ObjectChangedError) as error:
+        return Original(pending, etag, None, trouble=error.found)
+    except ObjectStoreError as error:
+        return Original(pending, etag, None, trouble=error.found, refused=True)
+    return Original(pending, etag, data, _read_existing(store, pending.existing_key, largest))
+
+
+def _read_existing(store: ObjectStore, key: str | None, largest: int) -> bytes | None:
+    """A thumbnail that cannot be had is none."""
+    if not key:
+        return None
+    try:
+        return patiently(lambda: store.read(key, max_bytes=largest))
+    except ObjectStoreError:
+        return None
+
+
+def patiently(call: Callable[[], Answer]) -> Answer:
+    """Call, and again after a pause as long as the failure may go away by itself."""
+    for attempt in stamina.retry_context(
+        on=_is_transient, attempts=ATTEMPTS, timeout=None, wait_initial=FIRST_WAIT, wait_max=LONGEST_WAIT
+    ):
+        with attempt:
+            return call()
+    raise AssertionError("stamina either returns or raises")
+
+
+def _is_transient(error: Exception) -> bool:
+    return isinstance(error, FmMigrationError) and error.transient
+
+
+def read_ahead(
+    pool: ThreadPoolExecutor,
+    items: Iterable[Item],
+    read: Callable[[Item], Answer],
+    size_of: Callable[[Item], int],
+    *,
+    most: int = 2 * THREADS,
+    most_bytes: int = READ_AHEAD_BYTES,
+) -> Iterator[Answer]:
+    """What `read` returns of each item, in their order, read by the pool a few ahead: memory stays bounded."""
+    waiting: deque[tuple[Future[Answer], int]] = deque()
+    held = 0
+    try:
+        for item in items:
+            size = size_of(item)
+            while waiting and (len(waiting) >= most or held + size > most_bytes):
+                first, its_size = waiting.popleft()
+                answer = first.result()
+                held -= its_size
+                yield answer
+            waiting.append((pool.submit(read, item), size))
+            held += size
+        while waiting:
+            yield waiting.popleft()[0].result()
+    finally:
+        for future, _ in waiting:
+            future.cancel()
+
+
+def size_of(pending: Pending) -> int:
+    """Roughly what it takes to hold an original."""
+    return _SUPPOSED_BYTES if pending.size is None else pending.size

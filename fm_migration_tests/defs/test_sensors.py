@@ -1,0 +1,298 @@
+"""The sensors, tick by tick, on the sample clinic and a real instance; runs are real ones in this process.
+
+What is decided in which state of the world is told in clinic/test_healing.py. Here it is seen in ticks.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import dagster as dg
+import psycopg
+import pytest
+
+from fm_migration.defs.resources import RESOURCES
+from fm_migration.defs.sensors import FINGERPRINT_TAG, patients_reimported, tell_of_failures
+from fm_migration.embedded.sample.reimport import play_reimport
+from fm_migration.settings import settings
+from fm_migration_tests.conftest import SampleClinic
+from fm_migration_tests.e2e.homes import homes
+from fm_migration_tests.e2e.runs import record_run
+from fm_migration_tests.places import use_places
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+IN_SYNC = "the links were made from the patients as they are"
+
+
+@dataclass
+class Ticking:
+    """A clinic, an instance, and the sensor's cursor from tick to tick."""
+
+    database_url: str
+    definitions: dg.Definitions
+    instance: dg.DagsterInstance
+    cursor: str | None = None
+
+    def tick(self) -> dg.SensorResult:
+        """One tick as the daemon does it, but for starting the run."""
+        resources = {name: RESOURCES[name] for name in ("settings", "database")}
+        with dg.build_sensor_context(self.instance, self.cursor, resources=resources) as context:
+            result = patients_reimported(context)
+        assert isinstance(result, dg.SensorResult)
+        self.cursor = result.cursor
+        for event in result.asset_events:
+            assert isinstance(event, dg.AssetObservation)
+            self.instance.report_runless_asset_event(event)
+        return result
+
+    def words(self) -> str:
+        """Why the tick starts no run."""
+        result = self.tick()
+        assert not result.run_requests
+        assert isinstance(result.skip_reason, dg.SkipReason)
+        return str(result.skip_reason.skip_message)
+
+    def requested(self) -> dg.RunRequest:
+        (request,) = self.tick().run_requests or []
+        assert isinstance(request, dg.RunRequest)
+        return request
+
+    def run(self, job: str, tags: dict[str, str] | None = None) -> dg.ExecuteInProcessResult:
+        return self.definitions.resolve_job_def(job).execute_in_process(
+            instance=self.instance, run_config=QUIET, tags=tags, raise_on_error=False
+        )
+
+    def reimport(self, *, keep_ids: bool = False) -> None:
+        with psycopg.connect(self.database_url) as connection:
+            for _ in play_reimport(connection, seed=1, keep_ids=keep_ids):
+                pass
+
+    def execute(self, statement: str) -> None:
+        with psycopg.connect(self.database_url) as connection:
+            connection.execute(statement)  # type: ignore[call-overload]  # it stands in the test as it is
+
+    def homes(self) -> dict[str, str]:
+        with psycopg.connect(self.database_url) as connection:
+            return homes(connection)
+
+
+@pytest.fixture
+def untouched(
+    make_sample: Callable[[str], SampleClinic],
+    monkeypatch: pytest.MonkeyPatch,
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+) -> Ticking:
+    sample = make_sample("fresh")
+    use_places(monkeypatch, sample.database_url, sample.bucket, sample.export)
+    return Ticking(sample.database_url, definitions, instance)
+
+
+@pytest.fixture
+def imported(untouched: Ticking) -> Ticking:
+    assert untouched.run("import_photographs").success
+    return untouched
+
+
+def test_before_the_first_import_it_names_the_job_to_start(untouched: Ticking) -> None:
+    assert untouched.words() == "nothing was linked yet: run import_photographs first"
+
+
+def test_unchanged_patients_start_no_run(imported: Ticking) -> None:
+    assert imported.words() == IN_SYNC
+    imported.reimport(keep_ids=True)
+    assert imported.words() == IN_SYNC
+
+
+def test_a_reimport_starts_a_run_that_heals_and_is_then_in_sync(imported: Ticking) -> None:
+    before = imported.homes()
+    imported.reimport()
+    assert imported.homes() != before
+    request = imported.requested()
+    assert request.run_key is None, "with a key, a failed run would never be repeated"
+    assert imported.run("heal_links", request.tags).success
+    assert imported.homes() == before
+    assert imported.words() == IN_SYNC
+
+
+def test_the_observation_of_the_patients_is_reported_with_their_fingerprint(imported: Ticking) -> None:
+    imported.reimport()
+    request = imported.requested()
+    (record,) = imported.instance.fetch_observations(dg.AssetKey("patients"), limit=10).records
+    assert record.asset_observation is not None
+    assert (record.asset_observation.tags or {})["dagster/data_version"] == request.tags[FINGERPRINT_TAG]
+
+
+def test_a_half_empty_table_is_waited_for_and_told(imported: Ticking) -> None:
+    imported.execute("create table kept as select * from patients")
+    imported.execute("delete from patients where id in (select id from patients order by id limit 20)")
+    said = imported.words()
+    assert "a re-import is under way" in said
+    assert "known patients are there" in said
+    imported.execute("delete from patients")
+    assert ": 0 of " in imported.words()
+    imported.execute("insert into patients select * from kept")
+    assert imported.words() == IN_SYNC
+
+
+def test_a_few_missing_are_waited_for_until_the_table_stands_still(
+    imported: Ticking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FM_TOLERATED_MISSING", "0.2")
+    imported.reimport()
+    imported.execute(
+        "delete from patients where id = (select id from patients where filemaker_metadata is not null limit 1)"
+    )
+    assert "waiting until the table has stood still" in imported.words()
+    monkeypatch.setenv("FM_HEAL_SETTLE_SECONDS", "0")
+    assert imported.requested()
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED])
+def test_there_is_no_second_run_while_one_is_on_its_way(imported: Ticking, status: dg.DagsterRunStatus) -> None:
+    imported.reimport()
+    request = imported.requested()
+    record_run(imported.instance, imported.definitions.resolve_job_def("heal_links"), status, request.tags)
+    assert imported.words() == "a run that writes links is on its way"
+
+
+def test_links_that_somebody_materializes_in_the_ui_count_as_on_their_way(imported: Ticking) -> None:
+    imported.reimport()
+    everything = imported.definitions.resolve_implicit_global_asset_job_def()
+    run = record_run(imported.instance, everything, dg.DagsterRunStatus.STARTED, assets=["link_plan", "image_batches"])
+    assert imported.words() == "a run that writes links is on its way"
+    imported.instance.report_run_canceled(run)
+    assert imported.requested()
+
+
+def test_a_run_of_something_else_is_not_waited_for(imported: Ticking) -> None:
+    imported.reimport()
+    record_run(imported.instance, imported.definitions.resolve_job_def("observe_sources"), dg.DagsterRunStatus.STARTED)
+    assert imported.requested()
+
+
+@pytest.mark.parametrize("table", ["images_batch", "documents_document"])
+def test_a_failed_run_is_repeated_after_a_pause_that_grows(imported: Ticking, table: str) -> None:
+    """The second fails after the photographs are linked already."""
+    imported.reimport()
+    imported.execute(f"alter table {table} add constraint broken check (object_id is null) not valid")
+    tags = dict(imported.requested().tags)
+    assert not imported.run("heal_links", tags).success
+    assert "healing has failed 1 times for this state" in imported.words()
+    assert not imported.run("heal_links", tags).success
+    said = imported.words()
+    assert "healing has failed 2 times for this state" in said
+    assert "Next try at " in said
+    # Another change is another state: it is not kept waiting for what went wrong before.
+    imported.execute(f"alter table {table} drop constraint broken")
+    imported.reimport()
+    assert imported.run("heal_links", dict(imported.requested().tags)).success
+    assert imported.words() == IN_SYNC
+
+
+def test_a_run_that_lost_its_machine_is_ended_and_repeated(imported: Ticking) -> None:
+    imported.reimport()
+    heal_links = imported.definitions.resolve_job_def("heal_links")
+    run = record_run(imported.instance, heal_links, dg.DagsterRunStatus.STARTED, imported.requested().tags)
+    assert run.tags["dagster/max_runtime"] == "900"
+    assert "on its way" in imported.words()
+    # What Dagster's monitoring does when that time is over.
+    imported.instance.report_run_failed(run, "Exceeded maximum runtime")
+    assert "healing has failed 1 times" in imported.words()
+
+
+def test_a_database_that_is_down_fails_the_tick_without_a_word_of_the_driver(
+    imported: Ticking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imported.execute("alter table patients rename to people")
+    with pytest.raises(dg.Failure, match="SQLSTATE 42P01") as failure:
+        imported.tick()
+    assert failure.value.__suppress_context__
+
+
+# --- telling a person ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mailbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
+    """A webhook of somebody's, and what it was told."""
+    told: list[bytes] = []
+
+    class Webhook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing of it belongs into the output of the tests."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Webhook) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        monkeypatch.setenv("FM_ALERT_URL", f"http://127.0.0.1:{server.server_port}/hook")
+        settings.cache_clear()
+        yield told
+        server.shutdown()
+        thread.join()
+
+
+def _tell(ticking: Ticking, result: dg.ExecuteInProcessResult) -> None:
+    run = ticking.instance.get_run_by_id(result.run_id)
+    assert run is not None
+    context = dg.build_run_status_sensor_context(
+        sensor_name="tell_of_failures",
+        dagster_instance=ticking.instance,
+        dagster_run=run,
+        dagster_event=result.get_run_failure_event(),
+        resources={"settings": RESOURCES["settings"]},
+    ).for_run_failure()
+    tell_of_failures(context)
+
+
+def test_a_failed_run_is_told_with_its_remedy_and_without_patients(imported: Ticking, mailbox: list[bytes]) -> None:
+    imported.execute("update patients set first_name = 'Kanarienvogel', last_name = 'Canary'")
+    imported.execute("delete from patients where id in (select id from patients order by id limit 20)")
+    result = imported.run("heal_links")
+    assert not result.success
+    _tell(imported, result)
+    (body,) = mailbox
+    told = json.loads(body)
+    assert set(told) == {"job", "run_id", "message"}
+    assert (told["job"], told["run_id"]) == ("heal_links", result.run_id)
+    assert "Wait until the re-import is done" in told["message"]
+    assert b"Kanarienvogel" not in body
+    assert b"Canary" not in body
+
+
+def test_a_driver_that_quotes_a_row_is_not_quoted(imported: Ticking, mailbox: list[bytes]) -> None:
+    imported.reimport()
+    imported.execute("alter table images_batch add constraint broken check (object_id is null) not valid")
+    result = imported.run("heal_links")
+    _tell(imported, result)
+    message = json.loads(mailbox[0])["message"]
+    assert "SQLSTATE 23514" in message
+    assert "Failing row" not in message
+
+
+def test_without_a_webhook_nothing_is_told(imported: Ticking) -> None:
+    imported.execute("delete from patients")
+    _tell(imported, imported.run("heal_links"))
+
+
+def test_a_webhook_that_refuses_fails_the_tick_so_that_it_is_tried_again(
+    imported: Ticking, mailbox: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FM_ALERT_URL", "http://127.0.0.1:9/nobody-listens")
+    settings.cache_clear()
+    imported.execute("delete from patients")
+    result = imported.run("heal_links")
+    with pytest.raises(Exception, match="refused|unreachable|error") as failure:
+        _tell(imported, result)
+    assert "Canary" not in str(failure.value)
+    assert mailbox == []

@@ -1,0 +1,142 @@
+"""A small sample clinic whose photographs are linked, with a bucket of the test's own that may be written to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Row, text
+
+from fm_migration import staging
+from fm_migration.clinic import applying, planning, thumbnailing
+from fm_migration.clinic.thumbnailing import Choice
+from fm_migration.objects.store import ObjectStore
+from fm_migration.places import Places, find_places
+from fm_migration.settings import load_settings
+from fm_migration.thumbnails.making import MakingReport, make_thumbnails
+from fm_migration_tests.conftest import Bucket, SampleClinic
+from fm_migration_tests.places import use_places
+
+
+@dataclass
+class Photographed:
+    """A clinic after `image_batches`, and the steps that follow."""
+
+    sample: SampleClinic
+    places: Places
+    bucket: Bucket
+    truth: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.truth = self.sample.truth
+
+    @property
+    def store(self) -> ObjectStore:
+        return self.places.store
+
+    def months(self) -> list[str]:
+        with self.places.engine.connect() as connection:
+            return thumbnailing.months(connection)
+
+    def make(self, months: list[str] | None = None, choice: Choice | None = None, **options: Any) -> MakingReport:
+        store = options.pop("store", self.store)
+        return make_thumbnails(
+            self.places.engine, store, self.places.settings, months or self.months(), choice, **options
+        )
+
+    def list_again(self) -> None:
+        with self.places.engine.begin() as connection:
+            staging.stage_inventory(connection, self.store, self.places.settings, accept_fewer=True)
+
+    def link(self) -> int:
+        with self.places.engine.begin() as connection:
+            plan = planning.make_plan(connection, self.places.settings)
+        with self.places.engine.begin() as connection:
+            applying.apply_plan(connection, plan.id, approve=plan.hash)
+        return plan.id
+
+    def undo(self, plan: int) -> applying.Undone:
+        with self.places.engine.begin() as connection:
+            return thumbnailing.undo(connection, plan)
+
+    def rows(self, query: str, **parameters: object) -> list[Row[Any]]:
+        with self.places.engine.connect() as connection:
+            return list(connection.execute(text(query), parameters))
+
+    def execute(self, query: str, **parameters: object) -> None:
+        with self.places.engine.begin() as connection:
+            connection.execute(text(query), parameters)
+
+    def images(self) -> dict[str, Any]:
+        """The clinic's rows as they are."""
+        return {
+            str(row.id): row.image for row in self.rows("select id, to_jsonb(images_image) as image from images_image")
+        }
+
+    def states(self) -> dict[str, Row[Any]]:
+        """What became of each photograph, by the key of its original."""
+        return {row.source_key: row for row in self.rows("select * from fm_migration.thumbnail")}
+
+    def objects(self) -> dict[str, dict[str, Any]]:
+        """The truth about the originals of linked photographs, by key."""
+        linked = {row["object"] for row in self.truth["rows"] if row["state"] == "linked"}
+        return {facts["key"]: facts for facts in self.truth["objects"] if facts["key"] in linked}
+
+    def shown(self) -> dict[str, Row[Any]]:
+        """What the app says of the images of linked photographs, by the key of the original."""
+        query = """
+        select image.*, photo.month from images_image as image
+        join fm_migration.photo on photo.clinic_image = image.id and photo.state = 'linked'
+        """
+        return {row.s3_key: row for row in self.rows(query)}
+
+    def body(self, key: str) -> bytes:
+        answer: bytes = self.bucket.client.get_object(Bucket=self.bucket.name, Key=key)["Body"].read()
+        return answer
+
+    def keys(self, prefix: str = "") -> set[str]:
+        return {facts.key for facts in self.store.list(prefix)}
+
+
+def copied(source: Bucket, target: Bucket) -> Bucket:
+    """All objects of a bucket that tests share, in one that only this test has."""
+    client = source.client
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=source.name)
+    keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+
+    def copy(key: str) -> None:
+        client.copy_object(Bucket=target.name, Key=key, CopySource={"Bucket": source.name, "Key": key})
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(copy, keys))
+    return target
+
+
+@pytest.fixture
+def photographed(
+    make_sample: Callable[[str], SampleClinic], bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[[str], Photographed]:
+    """A clinic to order (`fresh`, `imported` or `stale`), linked."""
+
+    def make(variant: str) -> Photographed:
+        sample = make_sample(variant)
+        use_places(monkeypatch, sample.database_url, copied(sample.bucket, bucket), sample.export)
+        monkeypatch.setenv("FM_HOME", str(tmp_path))
+        clinic = Photographed(sample, find_places(load_settings()), bucket)
+        with clinic.places.engine.begin() as connection:
+            staging.stage_export(connection, clinic.places)
+            staging.stage_inventory(connection, clinic.store, clinic.places.settings)
+            staging.stage_patients(connection, clinic.places.settings)
+        clinic.link()
+        return clinic
+
+    return make
+
+
+@pytest.fixture
+def clinic(photographed: Callable[[str], Photographed]) -> Photographed:
+    return photographed("fresh")
