@@ -52,6 +52,8 @@ LARGEST_MINISTACK = 100_000
 TIMEOUT = 300
 STOP_SECONDS = 60
 DATABASE = "bench"
+#: Where the peer that stores puts its rows: the same columns and indexes.
+PEER_TABLE = "create table bench_rows (like fm_migration.csv_metadata including all)"
 OURS, BOTO3, RCLONE, RCLONE_START = "ours", "boto3 paginator", "rclone lsf", "rclone lsf, empty folder"
 
 # --- the measured functions: each in an interpreter of its own ---------------------------------------------------
@@ -194,13 +196,14 @@ class Bench:
     stack: Stack
     engine: Engine
     runs: int | None
+    warm_up: int | None
     rows: list[str] = field(default_factory=list)
     goals: list[Goal] = field(default_factory=list)
 
     def compare(self, what: str, commands: Mapping[str, Any], *, size: int, **options: Any) -> Comparison:
         """Measure, print, and keep the rows for RESULTS.md. The larger the input, the fewer the runs."""
         runs = self.runs or (5 if size < MANY_OBJECTS else 3)
-        warm_up = 1 if size < MILLION else 0
+        warm_up = int(size < MILLION) if self.warm_up is None else self.warm_up
         print(f"\n{what}", flush=True)
         comparison = compare(commands, runs=runs, warm_up=warm_up, timeout=TIMEOUT, **options)
         print(comparison.table(), flush=True)
@@ -225,7 +228,7 @@ class Bench:
 
 
 @contextlib.contextmanager
-def bench(buckets: Iterable[int], runs: int | None) -> Iterator[Bench]:
+def bench(buckets: Iterable[int], runs: int | None = None, warm_up: int | None = None) -> Iterator[Bench]:
     """The embedded servers in a folder of their own, with an empty clinic and buckets of these sizes."""
     with tempfile.TemporaryDirectory(prefix="staging-bench-") as name:
         folder = Path(name)
@@ -240,7 +243,7 @@ def bench(buckets: Iterable[int], runs: int | None) -> Iterator[Bench]:
             schema.upgrade(engine)
             running = read_state(stack.layout)
             try:
-                yield Bench(folder, stack, engine, runs)
+                yield Bench(folder, stack, engine, runs, warm_up)
             finally:
                 engine.dispose()
         # The folder must not go while the servers still write their last words into it.
@@ -291,9 +294,7 @@ def measure_csv(bench: Bench, rows: int) -> None:
     """The export: read, surveyed, normalised and stored, beside reading it by rows and by pandas."""
     path = bench.folder / f"export-{rows}.csv"
     arguments = {"rows": rows, "sound": write_export(path, rows)}
-    bench.sql(
-        "drop table if exists bench_rows", "create table bench_rows (like fm_migration.csv_metadata including all)"
-    )
+    bench.sql("drop table if exists bench_rows", PEER_TABLE)
     ways = {
         "ours, into the table": ("stage_export", "opened"),
         "csv.DictReader, checks, COPY": ("rows_by_dict_reader_stored", "opened"),
@@ -412,7 +413,7 @@ def main(arguments: Sequence[str]) -> int:
         [objects for objects in options.objects if objects <= LARGEST_MINISTACK] if "listing" in parts else []
     )
     try:
-        with bench(in_ministack, options.runs) as world:
+        with bench(in_ministack, options.runs, options.warm_up) as world:
             if "start" in parts:
                 measure_start(world)
             if "csv" in parts:
@@ -427,8 +428,8 @@ def main(arguments: Sequence[str]) -> int:
     except BenchError as error:
         print(error, file=sys.stderr)
         return 1
-    print("\nGoals")
-    print("\n".join(map(str, world.goals)))
+    if world.goals:
+        print("\n".join(["", "Goals", *map(str, world.goals)]))
     print("\nFor RESULTS.md\n" + "\n".join([MARKDOWN_HEADER, *world.rows]))
     return 0
 
@@ -457,6 +458,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--patients", nargs="+", type=int, help="patients")
     parser.add_argument("--delay", nargs="+", type=float, help="seconds a page of the synthetic bucket takes")
     parser.add_argument("--runs", type=int, help="measured runs of each (default 5, 3 for large inputs)")
+    parser.add_argument("--warm-up", type=int, help="runs of each that do not count (default 1, 0 for a million)")
     parser.add_argument("--full", action="store_true", help="a million of each too")
     options = parser.parse_args(arguments)
     million = [MILLION] if options.full else []

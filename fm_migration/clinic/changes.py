@@ -259,7 +259,7 @@ def undo_inserts(connection: Connection, plan: int, table: str, keep_if: str = "
 
 
 def undo_counts(connection: Connection, plan: int) -> None:
-    """Put back the cached counts as they were; but count anew where they, or what hangs in the batch, are others now."""
+    """Put back the cached counts as they were; but count anew where the count or what hangs in the batch is another."""
     connection.execute(
         text("""
         update images_batch as batch set image_count = (planned.before ->> 'image_count')::int
@@ -330,4 +330,3 @@ def _key_type(connection: Connection, table: str, key: str) -> str:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-

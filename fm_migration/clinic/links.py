@@ -44,10 +44,11 @@ _NAMED_COLUMN = text("""
 select relation.oid::regclass::text as table_name, ids.attname as column_name, key.attname as key,
        format_type(key.atttypid, key.atttypmod) as key_type, format_type(ids.atttypid, ids.atttypmod) as column_type
 from pg_class as relation
+join pg_namespace as namespace on namespace.oid = relation.relnamespace
 join pg_attribute as ids on ids.attrelid = relation.oid and ids.attname = :column and not ids.attisdropped
 join pg_index as index on index.indrelid = relation.oid and index.indisprimary and index.indnatts = 1
 join pg_attribute as key on key.attrelid = relation.oid and key.attnum = index.indkey[0]
-where relation.oid = to_regclass(:table)
+where relation.oid::regclass::text = :table or namespace.nspname || '.' || relation.relname = :table
 """)
 _NEW_PLAN = text("""
 insert into fm_migration.link_plan (kind, hash, patient_read_id, inputs, counts, doubts, run_id)
@@ -66,8 +67,8 @@ from fm_migration.planned_change where plan_id = :plan and action = 'update'
 class TableLinks:
     """What was found in one column, and what became of it.
 
-    What dangles is re-linked, or ambiguous, or was never seen; the rest waits for people whom we know and who are not in
-    the table now, because they were removed or because a re-import is under way.
+    What dangles is re-linked, or ambiguous, or was never seen; the rest waits for people whom we know and who are not
+    in the table now, because they were removed or because a re-import is under way.
     """
 
     table: str

@@ -802,8 +802,11 @@ def test_an_apply_waits_for_a_re_import_that_has_begun_and_then_sees_it(
         importer.execute("delete from patients where id = %s", [world.patients()[ANNA]])
         waiting = threading.Thread(target=apply)
         waiting.start()
-        _until(world, "select count(*) from pg_locks where not granted and database = "
-                      "(select oid from pg_database where datname = current_database())")
+        _until(
+            world,
+            "select count(*) from pg_locks where not granted and database = "
+            "(select oid from pg_database where datname = current_database())",
+        )
         assert outcome == []
     waiting.join(30)
     assert isinstance(outcome[0], StalePlanError)

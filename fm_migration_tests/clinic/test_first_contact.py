@@ -194,7 +194,7 @@ def test_the_whole_clinic_is_imported_lost_and_healed(make: Callable[[Variant, f
 
 
 @pytest.mark.slow
-def test_first_contact_with_the_whole_clinic_after_nine_failed_repairs(
+def test_the_whole_clinic_is_met_after_nine_failed_repairs(
     make: Callable[[Variant, float], Sample],
 ) -> None:
     sample = make("stale", 1.0)

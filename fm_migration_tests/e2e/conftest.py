@@ -42,7 +42,7 @@ class Watched:
 
     def wait_until_healed(self) -> None:
         """Until every link is home and every run has ended, and still home then."""
-        wait_for("every link is healed", self.is_healed)
+        wait_for("every link is healed", self.is_healed, every=0.5)
         self.dagster.wait_until_idle()
         assert self.is_healed()
 

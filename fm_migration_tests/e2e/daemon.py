@@ -17,6 +17,7 @@ from pathlib import Path
 
 import dagster as dg
 import yaml
+from dagster._core.scheduler.instigation import InstigatorStatus
 
 from fm_migration.embedded import object_server
 from fm_migration.embedded.stack import Stack
@@ -105,7 +106,8 @@ class Dagster:
         process.send_signal(signal.SIGINT)
         try:
             process.wait(STOP_SECONDS)
-            wait_for("the daemon's children have ended", lambda: not _group_lives(process.pid), 10)
+            # The code server lets a run that is under way come to its end.
+            wait_for("the daemon's children have ended", lambda: not _group_lives(process.pid), STOP_SECONDS)
         except (subprocess.TimeoutExpired, TimeoutError):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -134,9 +136,12 @@ class Dagster:
         """Queue a job, for the daemon to run."""
         self.command("dagster", "job", "launch", "-w", str(self._workspace), "-j", job)
 
-    def sensor(self, action: str) -> None:
-        """`start` or `stop` the sensor of re-imports."""
-        self.command("dagster", "sensor", action, SENSOR, "-w", str(self._workspace), "--location", LOCATION)
+    def switch_sensor(self, *, on: bool) -> None:
+        """Start or stop the sensor of re-imports, as the switch in the UI does."""
+        status = InstigatorStatus.RUNNING if on else InstigatorStatus.STOPPED
+        with self.instance() as instance:
+            (state,) = [state for state in instance.all_instigator_state() if state.instigator_name == SENSOR]
+            instance.update_instigator_state(state.with_status(status))
 
     def runs(self, *statuses: dg.DagsterRunStatus) -> Sequence[dg.DagsterRun]:
         """The runs in these states, the newest first; all of them when none is named."""
@@ -157,7 +162,7 @@ class Dagster:
     def wait_until_idle(self) -> None:
         """Wait until no run is on its way."""
         on_their_way = [status for status in dg.DagsterRunStatus if status not in _FINISHED]
-        wait_for("no run is on its way", lambda: not self.runs(*on_their_way), every=0.3)
+        wait_for("no run is on its way", lambda: not self.runs(*on_their_way), every=1)
 
     @staticmethod
     def _program(name: str) -> str:

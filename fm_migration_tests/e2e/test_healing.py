@@ -15,6 +15,7 @@ import pytest
 from fm_migration_tests.e2e.conftest import Watched
 from fm_migration_tests.e2e.daemon import wait_for
 from fm_migration_tests.e2e.homes import misplaced, visible
+from fm_migration_tests.e2e.runs import LOCATION
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -32,7 +33,7 @@ def _wait_for_a_healing_run(clinic: Watched) -> str:
                 if any(stats.step_key == "image_batches" for stats in instance.get_run_step_stats(run.run_id))
             ]
 
-    wait_for("a healing run is about to write", lambda: bool(sleeping()))
+    wait_for("a healing run is about to write", lambda: bool(sleeping()), every=0.3)
     return sleeping()[0]
 
 
@@ -60,7 +61,7 @@ def test_unchanged_patients_start_no_run(clinic: Watched) -> None:
     before = len(clinic.dagster.runs())
     clinic.reimport(keep_ids=True)
     changed_at = time.time()
-    wait_for("the sensor has looked twice", lambda: len(clinic.dagster.ticks(changed_at)) >= 2)
+    wait_for("the sensor has looked twice", lambda: len(clinic.dagster.ticks(changed_at)) >= 2, every=1)
     assert set(clinic.dagster.ticks(changed_at)) == {"the links were made from the patients as they are"}
     assert len(clinic.dagster.runs()) == before
 
@@ -72,9 +73,9 @@ def test_two_reimports_in_a_row_heal(clinic: Watched) -> None:
 
 
 def test_a_slow_reimport_is_waited_for(clinic: Watched) -> None:
-    """Its people are half there for some ticks; no run starts in that time, so none fails."""
+    """Its people are half there for a tick or two; no run starts in that time, so none fails."""
     failed = len(clinic.dagster.runs(dg.DagsterRunStatus.FAILURE))
-    clinic.reimport(pause=2)
+    clinic.reimport(pause=1)
     clinic.wait_until_healed()
     assert len(clinic.dagster.runs(dg.DagsterRunStatus.FAILURE)) == failed
 
@@ -109,24 +110,22 @@ def test_a_reimport_while_the_daemon_was_down_heals_when_it_is_back(clinic: Watc
     clinic.wait_until_healed()
 
 
-def test_a_daemon_that_went_down_during_a_healing_run_heals_when_it_is_back(clinic: Watched) -> None:
-    clinic.dagster.slow_down(60)
+def test_a_daemon_that_is_stopped_during_a_healing_run_lets_it_end(clinic: Watched) -> None:
+    clinic.dagster.slow_down(3)
     clinic.reimport()
     _wait_for_a_healing_run(clinic)
     clinic.dagster.stop()
-    clinic.dagster.slow_down(0)
-    assert not clinic.is_healed()
+    assert clinic.is_healed()
     clinic.dagster.start()
-    clinic.wait_until_healed()
 
 
 def test_a_patient_map_made_by_hand_heals_without_the_sensor(clinic: Watched) -> None:
-    clinic.dagster.sensor("stop")
+    clinic.dagster.switch_sensor(on=False)
     try:
         healing = len([run for run in clinic.dagster.runs() if run.job_name == "heal_links"])
         clinic.reimport()
-        clinic.dagster.command("dagster", "asset", "materialize", "-m", "fm_migration.definitions", "--select", "patient_map")
+        clinic.dagster.command("dagster", "asset", "materialize", "-m", LOCATION, "--select", "patient_map")
         clinic.wait_until_healed()
         assert len([run for run in clinic.dagster.runs() if run.job_name == "heal_links"]) == healing
     finally:
-        clinic.dagster.sensor("start")
+        clinic.dagster.switch_sensor(on=True)

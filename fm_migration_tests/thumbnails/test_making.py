@@ -28,8 +28,8 @@ from fm_migration_tests.peers.gallery import Store, open_gallery
 from fm_migration_tests.thumbnails.conftest import Photographed
 
 DUMP = "filemaker-import/images-bulk-dump/"
-#: Mean difference per channel, of 255: between two ways of shrinking one picture, and the least between others.
-SAME = 8.0
+#: Mean difference of a channel, of 255, between two ways of shrinking one picture: a palette costs most.
+SAME = 6.0
 
 
 def _pictures() -> dict[str, Picture]:
@@ -61,10 +61,11 @@ def test_every_readable_photograph_has_a_thumbnail_upright_in_the_true_size(clin
         assert len(thumbnail) == image.thumbnail_size
         picture = _opened(thumbnail)
         assert not picture.getexif()
-        truth = pictures.upright(drawn[key]).resize(recipe.fit(facts["width"], facts["height"]), Image.Resampling.LANCZOS)
-        assert _difference(picture, truth) < SAME, key
-        others = [truth.transpose(turn) for turn in Image.Transpose]
-        assert min(_difference(picture, other) for other in others) > SAME, f"{key} looks the same when it is turned"
+        size = recipe.fit(facts["width"], facts["height"])
+        truth = pictures.upright(drawn[key]).resize(size, Image.Resampling.LANCZOS)
+        unlike = _difference(picture, truth)
+        assert unlike < SAME, key
+        assert all(_difference(picture, truth.transpose(turn)) > 2 * unlike for turn in Image.Transpose), key
     assert report.done == len(shown)
     assert report.bytes_read == sum(facts["bytes"] for facts in clinic.objects().values())
 
@@ -288,8 +289,9 @@ def test_a_faithful_thumbnail_of_the_clinic_is_adopted_and_no_other(
 
 def test_a_thumbnail_that_is_not_there_is_made(photographed: Callable[[str], Photographed]) -> None:
     clinic = photographed("imported")
-    key, image = next((k, i) for k, i in clinic.shown().items() if i.s3_thumbnail_key and clinic.objects()[k]["readable"])
-    clinic.bucket.client.delete_object(Bucket=clinic.bucket.name, Key=image.s3_thumbnail_key)
+    shown, objects = clinic.shown(), clinic.objects()
+    key = next(key for key, image in shown.items() if image.s3_thumbnail_key and objects[key]["readable"])
+    clinic.bucket.client.delete_object(Bucket=clinic.bucket.name, Key=shown[key].s3_thumbnail_key)
     clinic.make()
     assert clinic.states()[key].state == "current"
     assert clinic.body(clinic.shown()[key].s3_thumbnail_key)

@@ -58,14 +58,16 @@ where not known.current
   and patient_now.filemaker_id = known.filemaker_id and patient_now.patient_id = known.patient_id;
 
 -- step: learn
--- Pairs seen for the first time.
+-- Pairs seen for the first time, in the order of the primary key: that fills its index page after page, and many
+-- cost a third less.
 insert into fm_migration.patient_identity (filemaker_id, patient_id, current, first_seen, last_seen)
 select filemaker_id, patient_id, true, now(), now()
 from patient_now
 where filemaker_id is not null and not exists (
     select from fm_migration.patient_identity as known
     where known.filemaker_id = patient_now.filemaker_id and known.patient_id = patient_now.patient_id
-);
+)
+order by filemaker_id, patient_id;
 
 -- step: record
 insert into fm_migration.patient_read
