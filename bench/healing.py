@@ -116,7 +116,13 @@ def watched_clinic(size: float, seed: int) -> Iterator[Clinic]:
             dagster.launch("import_photographs")
             dagster.wait_until_idle()
             with psycopg.connect(stack.database_url(), autocommit=True) as connection:
-                yield Clinic(dagster, connection, seed, homes(connection))
+                clinic = Clinic(dagster, connection, seed, homes(connection))
+                # The first one does not count: after it, documents of people who share a FileMaker id, which nobody
+                # can lead home, have left the count of what is at home.
+                clinic.reimport()
+                wait_for("every link is home", lambda: homes(connection) == clinic.imported, every=0.5)
+                dagster.wait_until_idle()
+                yield clinic
         finally:
             dagster.stop()
 
@@ -140,9 +146,7 @@ def heal_once(clinic: Clinic, way: str) -> Healing:
     clinic.dagster.wait_until_idle()
     clinic.check()
     created, started = _first_run(clinic.dagster, known)
-    return Healing(
-        before, during, clinic.at_home(), photographs, last_link, created - committed, started - committed
-    )
+    return Healing(before, during, clinic.at_home(), photographs, last_link, created - committed, started - committed)
 
 
 def _call_hook(dagster: Dagster) -> subprocess.Popen[bytes]:
@@ -165,8 +169,6 @@ def measure(size: float, samples: int, ways: Sequence[str], seed: int) -> None:
     taken: dict[str, list[Healing]] = {way: [] for way in ways}
     machine, loads = machine_facts(), []
     with watched_clinic(size, seed) as clinic:
-        for way in ways:
-            heal_once(clinic, way)
         for _ in range(samples):
             for way in ways:
                 time.sleep(chance.uniform(0, 5))
@@ -180,10 +182,11 @@ def measure(size: float, samples: int, ways: Sequence[str], seed: int) -> None:
 
 def _told(healing: Healing) -> str:
     return (
-        f"{healing.before.images} photographs seen before, {healing.during.images} after the commit, "
-        f"{healing.after.images} healed; run asked for after {healing.run_created:.1f} s, at work after "
-        f"{healing.run_started:.1f} s, photographs after {healing.photographs:.1f} s, last link after "
-        f"{healing.last_link:.1f} s"
+        f"{healing.before.images} photographs and {healing.before.documents} documents at home before, "
+        f"{healing.during.images} and {healing.during.documents} after the commit, "
+        f"{healing.after.images} and {healing.after.documents} healed; "
+        f"run asked for after {healing.run_created:.1f} s, at work after {healing.run_started:.1f} s, photographs after {healing.photographs:.1f} s, "
+        f"last link after {healing.last_link:.1f} s"
     )
 
 

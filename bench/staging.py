@@ -48,7 +48,7 @@ MANY_OBJECTS, MILLION = 100_000, 1_000_000
 #: What one page of S3 takes in its own region, roughly.
 NETWORK_DELAY = 0.05
 #: ministack sorts all keys of a bucket for each page, so beyond this many the figures would be about ministack.
-LARGEST_MINISTACK = 100_000
+LARGEST_IN_MINISTACK, LARGEST_BY_DEFAULT = 100_000, 10_000
 TIMEOUT = 300
 STOP_SECONDS = 60
 DATABASE = "bench"
@@ -195,17 +195,16 @@ class Bench:
     folder: Path
     stack: Stack
     engine: Engine
-    runs: int | None
+    runs: int
     warm_up: int | None
     rows: list[str] = field(default_factory=list)
     goals: list[Goal] = field(default_factory=list)
 
     def compare(self, what: str, commands: Mapping[str, Any], *, size: int, **options: Any) -> Comparison:
-        """Measure, print, and keep the rows for RESULTS.md. The larger the input, the fewer the runs."""
-        runs = self.runs or (5 if size < MANY_OBJECTS else 3)
-        warm_up = int(size < MILLION) if self.warm_up is None else self.warm_up
+        """Measure, print, and keep the rows for RESULTS.md. Large inputs warm themselves up."""
+        warm_up = int(size < MANY_OBJECTS) if self.warm_up is None else self.warm_up
         print(f"\n{what}", flush=True)
-        comparison = compare(commands, runs=runs, warm_up=warm_up, timeout=TIMEOUT, **options)
+        comparison = compare(commands, runs=self.runs, warm_up=warm_up, timeout=TIMEOUT, **options)
         print(comparison.table(), flush=True)
         self.rows.append(comparison.markdown_rows(what))
         return comparison
@@ -228,7 +227,7 @@ class Bench:
 
 
 @contextlib.contextmanager
-def bench(buckets: Iterable[int], runs: int | None = None, warm_up: int | None = None) -> Iterator[Bench]:
+def bench(buckets: Iterable[int], runs: int = 3, warm_up: int | None = None) -> Iterator[Bench]:
     """The embedded servers in a folder of their own, with an empty clinic and buckets of these sizes."""
     with tempfile.TemporaryDirectory(prefix="staging-bench-") as name:
         folder = Path(name)
@@ -408,23 +407,11 @@ def _move_patients(bench: Bench, name: str) -> None:
 def main(arguments: Sequence[str]) -> int:
     """`python -m bench staging`."""
     options = _options(arguments)
-    parts = set(options.only)
-    in_ministack = (
-        [objects for objects in options.objects if objects <= LARGEST_MINISTACK] if "listing" in parts else []
-    )
+    largest = LARGEST_IN_MINISTACK if options.full else LARGEST_BY_DEFAULT
+    in_ministack = [objects for objects in options.objects if objects <= largest and "listing" in options.only]
     try:
         with bench(in_ministack, options.runs, options.warm_up) as world:
-            if "start" in parts:
-                measure_start(world)
-            if "csv" in parts:
-                for rows in options.rows:
-                    measure_csv(world, rows)
-            if "listing" in parts:
-                for objects in options.objects:
-                    _measure_buckets(world, objects, options.delay)
-            if "patients" in parts:
-                for patients in options.patients:
-                    measure_patients(world, patients)
+            _measure(world, options, in_ministack)
     except BenchError as error:
         print(error, file=sys.stderr)
         return 1
@@ -434,19 +421,32 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _measure_buckets(world: Bench, objects: int, delays: Sequence[float]) -> None:
-    """One size: in ministack where that can hold it, and on the synthetic bucket, near and far."""
-    if objects <= LARGEST_MINISTACK:
-        url = world.stack.objects_url.replace("s3://clinic?", f"s3://{_bucket_name(objects)}?")
-        measure_listing(world, objects, "ministack", world.places(url))
-        measure_inventory(world, objects, world.places(url))
+def _measure(world: Bench, options: argparse.Namespace, in_ministack: Sequence[int]) -> None:
+    if "start" in options.only:
+        measure_start(world)
+    for rows in options.rows if "csv" in options.only else ():
+        measure_csv(world, rows)
+    for objects in in_ministack:
+        _measure_ministack(world, objects)
+    for objects in options.objects if "listing" in options.only else ():
+        _measure_synthetic(world, objects, options.delay)
+    for patients in options.patients if "patients" in options.only else ():
+        measure_patients(world, patients)
+
+
+def _measure_ministack(world: Bench, objects: int) -> None:
+    url = world.stack.objects_url.replace("s3://clinic?", f"s3://{_bucket_name(objects)}?")
+    measure_listing(world, objects, "ministack", world.places(url))
+    measure_inventory(world, objects, world.places(url))
+
+
+def _measure_synthetic(world: Bench, objects: int, delays: Sequence[float]) -> None:
     for delay in delays:
         with synthetic_bucket(objects, delay) as url:
-            environment = world.places(url)
             name = f"synthetic bucket, {delay * 1000:g} ms a page" if delay else "synthetic bucket"
-            measure_listing(world, objects, name, environment)
-            if objects > LARGEST_MINISTACK and not delay:
-                measure_inventory(world, objects, environment)
+            measure_listing(world, objects, name, world.places(url))
+            if objects > LARGEST_IN_MINISTACK and not delay:
+                measure_inventory(world, objects, world.places(url))
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -457,8 +457,8 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--objects", nargs="+", type=int, help="objects of the buckets")
     parser.add_argument("--patients", nargs="+", type=int, help="patients")
     parser.add_argument("--delay", nargs="+", type=float, help="seconds a page of the synthetic bucket takes")
-    parser.add_argument("--runs", type=int, help="measured runs of each (default 5, 3 for large inputs)")
-    parser.add_argument("--warm-up", type=int, help="runs of each that do not count (default 1, 0 for a million)")
+    parser.add_argument("--runs", type=int, default=3, help="measured runs of each (default 3)")
+    parser.add_argument("--warm-up", type=int, help="runs of each that do not count (default 1, 0 for large inputs)")
     parser.add_argument("--full", action="store_true", help="a million of each too")
     options = parser.parse_args(arguments)
     million = [MILLION] if options.full else []

@@ -146,9 +146,10 @@ class Settings(BaseSettings):
         "(`multi`). Dagster's UI and API follow it; `dagster job backfill` always queues one run a month.",
     )
     thumbnail_runs: int = Field(
-        default=1,
-        ge=1,
-        description="How many runs of thumbnails the sensor `pending_thumbnails` lets be on their way at a time.",
+        default=4,
+        ge=0,
+        description="How many runs of thumbnails, queued ones included, the sensor `pending_thumbnails` lets be on "
+        "their way at a time, one for each month. 0: it starts none, a person does.",
     )
     app_schema: str = Field(default="public", description="Schema of the Django app's tables.")
     sample_size: float = Field(

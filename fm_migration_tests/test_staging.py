@@ -14,9 +14,9 @@ from fm_migration.errors import ExportError, ObjectStoreError
 from fm_migration.places import Places, find_places
 from fm_migration.settings import load_settings
 from fm_migration_tests.conftest import Bucket
-from fm_migration_tests.objects.test_inventory_report import DUMP, SOURCE, as_csv, as_parquet, publish
 from fm_migration_tests.objects.test_inventory_report import FACTS as REPORTED
-from fm_migration_tests.places import EXPORT_HEAD, use_places
+from fm_migration_tests.objects.test_inventory_report import SOURCE, as_csv, as_parquet, publish
+from fm_migration_tests.places import DUMP, EXPORT_HEAD, use_places
 
 CONTACT = "5F1B7A52-0C4E-4C57-9A77-0D1E5B0A2C11"
 

@@ -63,11 +63,19 @@ _UPDATE_ALLOWED = {
                         where other.filemaker_id = (wanted.after ->> 'filemaker_id')::uuid)
     """,
 }
-#: What must still be so for a row to be put back. An image cannot go back into a batch that was deleted.
+#: What must still be so for a row to be put back. An image cannot go back into a batch that was deleted, and a batch
+#: into which somebody has uploaded since would take that picture along.
 _UNDO_ALLOWED = {
     "images_image": """
         (not wanted.before ? 'batch_id'
          or exists (select from images_batch as former where former.id = (wanted.before ->> 'batch_id')::uuid))
+    """,
+    "images_batch": """
+        (not wanted.after ? 'object_id' or not exists (
+            select from images_image as image
+            where image.batch_id = target.id and image.uploaded_at > wanted.applied_at
+              and not exists (select from fm_migration.planned_change as own
+                              where own.row_id = image.id::text and own.action = 'insert')))
     """,
 }
 
@@ -218,12 +226,12 @@ def undo_recognitions(connection: Connection, plan: int) -> None:
 
 def undo_updates(connection: Connection, plan: int, table: str, columns: tuple[str, ...], key: str = "id") -> None:
     """Put back what the plan changed in one table, where nobody has changed it since."""
-    key_type = _key_type(connection, table, key)
+    row_id = f"planned.row_id::{_key_type(connection, table, key)} as row_id"
     columns = tuple(column for column in columns if column not in DERIVED.get(table, ()))
     connection.execute(
         text(f"""
         with wanted as (
-            {_UNDOABLE.format(columns=f"planned.row_id::{key_type} as row_id, planned.before, planned.after")}
+            {_UNDOABLE.format(columns=f"{row_id}, planned.before, planned.after, change.applied_at")}
               and planned.table_name = :table and planned.action = 'update'
         ), done as (
             update {table} as target set {_assignments(columns)}

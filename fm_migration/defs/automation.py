@@ -9,6 +9,8 @@ The first way is the sensor (`sensors.py`): it does not wait for anybody to mate
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
+
 import dagster as dg
 
 # Private in 1.13.27, to which Dagster is pinned; fm_migration_tests/defs/test_automation.py would notice a change.
@@ -51,7 +53,7 @@ class FailedWithTheseInputs(dg.AutomationCondition[dg.AssetKey]):
         return dg.AutomationResult(context, context.candidate_subset if failed else context.get_empty_subset())
 
 
-def _failed_with(instance: dg.DagsterInstance, asset: dg.AssetKey, inputs: set[dg.AssetKey]) -> bool:
+def _failed_with(instance: dg.DagsterInstance, asset: dg.AssetKey, inputs: AbstractSet[dg.AssetKey]) -> bool:
     planned = instance.event_log_storage.get_latest_planned_materialization_info(asset)
     run = instance.get_run_by_id(planned.run_id) if planned else None
     if planned is None or run is None or run.status not in _GAVE_UP or _made_after(instance, asset, planned.storage_id):

@@ -87,7 +87,9 @@ def _remembered(cursor: str | None) -> Seen | None:
 def _run_on_its_way(instance: dg.DagsterInstance) -> bool:
     """Whether links are being written, by a job of ours or by somebody who materializes these assets in the UI."""
     runs = instance.get_runs(dg.RunsFilter(statuses=_ON_ITS_WAY))
-    return any(WRITES_LINKS.items() <= run.tags.items() or _LINK_ASSETS & (run.asset_selection or set()) for run in runs)
+    return any(
+        WRITES_LINKS.items() <= run.tags.items() or _LINK_ASSETS & (run.asset_selection or set()) for run in runs
+    )
 
 
 def _failures(instance: dg.DagsterInstance, fingerprint: str) -> Failures | None:
@@ -132,7 +134,7 @@ _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRu
 
 @dg.sensor(
     job=make_thumbnails,
-    minimum_interval_seconds=30,
+    minimum_interval_seconds=15,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Starts `make_thumbnails` for months that hold photographs without a current thumbnail, the newest "
     "first, FM_THUMBNAIL_RUNS at a time. A month whose last runs have changed nothing pauses, longer each time.",

@@ -14,7 +14,7 @@ from fm_migration.clinic.thumbnailing import MonthPending
 
 
 @dataclass(frozen=True)
-class Choice:
+class Chosen:
     """The months to start a run for, and in words why those or none."""
 
     months: tuple[MonthPending, ...]
@@ -28,14 +28,14 @@ def choose(
     most: int,
     tried: Callable[[MonthPending], Failures | None],
     now: datetime,
-) -> Choice:
+) -> Chosen:
     """At most as many months as keep `most` runs on their way; `runs` are already, for the months `on_their_way`.
 
     `tried` tells of runs that have ended and left the very same work behind: those months pause, the longer the more
     often it happened.
     """
     if not pending:
-        return Choice((), "every thumbnail is current")
+        return Chosen((), "every thumbnail is current")
     photographs = sum(one.pending for one in pending)
     open_months = [one for one in newest_first(pending) if one.month not in on_their_way]
     free = most - runs
@@ -51,10 +51,12 @@ def choose(
             chosen.append(one)
     words = f"{photographs:,} photographs of {len(pending):,} months have no current thumbnail"
     if chosen:
-        return Choice(tuple(chosen), words)
+        return Chosen(tuple(chosen), words)
+    if most == 0:
+        return Chosen((), f"{words}; FM_THUMBNAIL_RUNS is 0, so a person starts the runs")
     if free <= 0 or not open_months:
-        return Choice((), f"{words}; {runs} runs are on their way")
-    return Choice((), f"{words}; {pausing} months pause, because their last runs have changed nothing")
+        return Chosen((), f"{words}; {runs} runs are on their way")
+    return Chosen((), f"{words}; {pausing} months pause, because their last runs have changed nothing")
 
 
 def newest_first(pending: Sequence[MonthPending]) -> list[MonthPending]:

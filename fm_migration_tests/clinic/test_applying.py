@@ -5,6 +5,7 @@ DOMAIN.md section 7, items 10 and 11, and the locks.
 
 from __future__ import annotations
 
+import json
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -54,6 +55,18 @@ def _move_batch(world: World, batch: uuid.UUID, patient: uuid.UUID) -> None:
 def _edit(world: World, name: str, **values: str) -> None:
     assignments = ", ".join(f"{column} = :{column}" for column in values)
     assert world.do(f"update images_image set {assignments} where s3_key = :key", key=DUMP + name, **values) == 1
+
+
+def _upload(world: World, batch: uuid.UUID) -> None:
+    """A picture is added to a batch in the app, which raises the count."""
+    world.do(
+        """insert into images_image (id, batch_id, s3_key, s3_thumbnail_key, original_name, file_size, mime_type,
+               category, caption, uploaded_at, "order")
+           values (gen_random_uuid(), :batch, 'images/upload.jpg', '', 'upload.jpg', 1, 'image/jpeg', '', '', now(), 9)
+        """,
+        batch=batch,
+    )
+    world.do("update images_batch set image_count = image_count + 1 where id = :id", id=batch)
 
 
 # --- once and again ---------------------------------------------------------------------------------------------------
@@ -180,11 +193,8 @@ def _a_whole_reimport(world: World) -> None:
 
 
 def _an_id_corrected_in_the_app(world: World) -> None:
-    world.do(
-        "update patients set filemaker_metadata = jsonb_build_object('filemaker_id', cast(:new as text)) where id = :id",
-        new=CARA,
-        id=world.patients()[BERT],
-    )
+    corrected = "update patients set filemaker_metadata = cast(:new as jsonb) where id = :id"
+    world.do(corrected, new=json.dumps({"filemaker_id": CARA}), id=world.patients()[BERT])
 
 
 @pytest.mark.parametrize(
@@ -421,6 +431,17 @@ def test_a_corrected_contact_takes_along_a_batch_of_which_it_is_true_of_all(impo
     assert world.batch_of("77.jpg").id == batch
 
 
+def test_a_corrected_contact_does_not_take_along_what_somebody_has_uploaded(imported: Planned) -> None:
+    """The picture was taken of Anna, whatever FileMaker now says about the two beside it."""
+    world, _ = imported
+    _upload(world, world.batch_of("77.jpg").id)
+    world.patient(CARA)
+    world.photographs(Photograph("77", CARA), Photograph("78", CARA), ROWS[2])
+    world.link(approved=True)
+    assert (world.gallery(ANNA), world.gallery(CARA)) == (["images/upload.jpg"], ["77.jpg", "78.jpg"])
+    assert world.wrong_counts() == []
+
+
 def test_what_the_clinics_own_command_has_placed_with_a_living_patient_is_reported_and_left(world: World) -> None:
     """Its row says otherwise, but whether the clinic moved it on purpose is not ours to guess."""
     bert = world.patient(BERT)
@@ -518,14 +539,7 @@ def test_an_upload_between_plan_and_apply_is_counted(imported: Planned) -> None:
     world.read_patients()
     plan = world.plan()
     batch = world.batch_of("77.jpg").id
-    world.do(
-        """insert into images_image (id, batch_id, s3_key, s3_thumbnail_key, original_name, file_size, mime_type,
-               category, caption, uploaded_at, "order")
-           values (gen_random_uuid(), :batch, 'images/upload.jpg', '', 'upload.jpg', 1, 'image/jpeg', '', '', now(), 9)
-        """,
-        batch=batch,
-    )
-    world.do("update images_batch set image_count = 3 where id = :id", id=batch)
+    _upload(world, batch)
     assert world.apply(plan).overtaken == 0
     assert world.one("select image_count from images_batch where id = :id", id=batch) == 4
 
@@ -643,6 +657,17 @@ def test_undo_of_a_re_link_leaves_a_batch_that_staff_have_moved_since(imported: 
     assert world.batch_of("79.jpg").object_id == former
 
 
+def test_undo_of_a_re_link_leaves_a_batch_into_which_somebody_has_uploaded_since(imported: Planned) -> None:
+    world, _ = imported
+    world.reimport()
+    plan = world.link()
+    batch = world.batch_of("77.jpg").id
+    _upload(world, batch)
+    assert world.undo(plan).left == (f"images_batch {batch}",)
+    assert world.galleries() == {world.patients()[ANNA]: ["77.jpg", "78.jpg", "images/upload.jpg"]}
+    assert world.wrong_counts() == []
+
+
 def test_undo_of_a_recount_leaves_the_batch_with_whom_staff_have_given_it_to(imported: Planned) -> None:
     world, _ = imported
     world.photographs(*ROWS, Photograph("80", ANNA))
@@ -656,14 +681,7 @@ def test_undo_of_a_recount_leaves_the_batch_with_whom_staff_have_given_it_to(imp
 def test_undo_keeps_a_batch_into_which_staff_have_uploaded(imported: Planned) -> None:
     world, plan = imported
     batch = world.batch_of("79.jpg").id
-    world.do(
-        """insert into images_image (id, batch_id, s3_key, s3_thumbnail_key, original_name, file_size, mime_type,
-               category, caption, uploaded_at, "order")
-           values (gen_random_uuid(), :batch, 'images/upload.jpg', '', 'upload.jpg', 1, 'image/jpeg', '', '', now(), 9)
-        """,
-        batch=batch,
-    )
-    world.do("update images_batch set image_count = image_count + 1 where id = :id", id=batch)
+    _upload(world, batch)
     assert world.undo(plan).left == (f"images_batch {batch}",)
     assert world.galleries() == {world.patients()[BERT]: ["images/upload.jpg"]}
     assert world.wrong_counts() == []

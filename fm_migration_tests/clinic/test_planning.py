@@ -147,7 +147,7 @@ def test_5_a_recid_that_two_rows_quarrel_over_is_nobodys(world: World) -> None:
     world.photographs(Photograph("77", ANNA), Photograph("78", ANNA), Photograph("77", BERT))
     world.link()
     assert world.states() == {"77": "duplicate_recid", "78": "linked"}
-    assert world.rows("select count(*) from fm_migration.photo where state = 'duplicate_recid'")[0].count == 2
+    assert world.one("select count(*) from fm_migration.photo where state = 'duplicate_recid'") == 2
     assert world.gallery(ANNA) == ["78.jpg"]
     assert world.gallery(BERT) == []
 

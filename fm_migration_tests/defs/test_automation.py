@@ -14,7 +14,7 @@ import dagster as dg
 import psycopg
 import pytest
 
-from fm_migration.clinic import applying
+from fm_migration.clinic import applying, links
 from fm_migration.defs.assets import clinic as clinic_assets
 from fm_migration.defs.automation import automation
 from fm_migration.embedded.sample.reimport import play_reimport
@@ -178,7 +178,7 @@ def _before(monkeypatch: pytest.MonkeyPatch, module: Any, function: str, action:
 @pytest.mark.parametrize("ticks_meanwhile", [False, True], ids=["no tick during the run", "a tick during the run"])
 @pytest.mark.parametrize(
     ("module", "function"),
-    [(clinic_assets, "summary"), (applying, "apply_plan"), (clinic_assets.links, "relink")],
+    [(clinic_assets, "summary"), (applying, "apply_plan"), (links, "relink")],
     ids=["after planning", "before applying", "before the other links"],
 )
 def test_a_reimport_during_the_run_is_not_lost(

@@ -81,6 +81,7 @@ def months(
     sample = make_sample("fresh")
     use_places(monkeypatch, sample.database_url, copied(sample.bucket, bucket), sample.export)
     monkeypatch.setenv("FM_HOME", str(tmp_path))
+    monkeypatch.setenv("FM_THUMBNAIL_RUNS", "1")
     clinic = Months(SampleClinic(sample.database_url, bucket, sample.export, sample.truth), definitions, instance)
     assert clinic.link().success
     return clinic

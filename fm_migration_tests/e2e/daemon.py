@@ -28,7 +28,7 @@ PROJECT = Path(__file__).parents[2]
 SENSOR = "patients_reimported"
 STOP_SECONDS = 60
 #: A run may wait for its turn behind other work of a busy machine, so this is long; nothing waits for it in vain.
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 300
 
 
 def environment_for(stack: Stack, database_url: str, bucket: str, export: Path) -> dict[str, str]:
@@ -40,6 +40,8 @@ def environment_for(stack: Stack, database_url: str, bucket: str, export: Path) 
         "FM_OBJECTS_ACCESS_KEY": stack.access_key,
         "FM_OBJECTS_SECRET_KEY": stack.secret_key,
         "FM_EXPORT": str(export),
+        # Thumbnails do not depend on who owns them, and their runs would only take the processor from the healing.
+        "FM_THUMBNAIL_RUNS": "0",
     }
 
 
@@ -56,12 +58,14 @@ def wait_for(what: str, happened: Callable[[], bool], seconds: float = PATIENCE_
 class Dagster:
     """One instance with its daemon, which can be started and stopped again and again."""
 
-    def __init__(self, home: Path, environment: Mapping[str, str], dagster_yaml: Path = PROJECT / "dagster.yaml") -> None:
+    def __init__(
+        self, home: Path, environment: Mapping[str, str], dagster_yaml: Path = PROJECT / "dagster.yaml"
+    ) -> None:
         home.mkdir(parents=True, exist_ok=True)
         self.home = home
         self._delay = home / "delay"
         ours = {name: value for name, value in os.environ.items() if not name.startswith(("FM_", "DAGSTER_"))}
-        self.environment = ours | environment | {"DAGSTER_HOME": str(home), DELAY_FILE: str(self._delay)}
+        self.environment = {**ours, **environment, "DAGSTER_HOME": str(home), DELAY_FILE: str(self._delay)}
         self._process: subprocess.Popen[bytes] | None = None
         shutil.copyfile(dagster_yaml, home / "dagster.yaml")
         location = {

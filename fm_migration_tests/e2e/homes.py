@@ -12,8 +12,8 @@ import psycopg
 # People who share a FileMaker id are left out: after a re-import nobody can tell which of them a link meant.
 _HOMES = """
 with person as (
-    select id, coalesce(mrn, id::text) as record_number,
-           upper(substring(filemaker_metadata::text from 'filemaker_id\\\\?"\\s*:\\s*\\\\?"\\s*([^"\\\\]*)')) as filemaker_id
+    select id, coalesce(mrn, id::text) as record_number, upper(substring(
+        filemaker_metadata::text from 'filemaker_id\\\\?"\\s*:\\s*\\\\?"\\s*([^"\\\\]*)')) as filemaker_id
     from patients
 ), single as (
     select * from person where filemaker_id is null or filemaker_id not in (

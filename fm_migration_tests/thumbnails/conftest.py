@@ -52,9 +52,9 @@ class Photographed:
         with self.places.engine.begin() as connection:
             staging.stage_inventory(connection, self.store, self.places.settings, accept_fewer=True)
 
-    def link(self) -> int:
+    def link(self, limit: int | None = None) -> int:
         with self.places.engine.begin() as connection:
-            plan = planning.make_plan(connection, self.places.settings)
+            plan = planning.make_plan(connection, self.places.settings, limit=limit)
         with self.places.engine.begin() as connection:
             applying.apply_plan(connection, plan.id, approve=plan.hash)
         return plan.id
@@ -83,7 +83,7 @@ class Photographed:
 
     def objects(self) -> dict[str, dict[str, Any]]:
         """The truth about the originals of linked photographs, by key."""
-        linked = {row["object"] for row in self.truth["rows"] if row["state"] == "linked"}
+        linked = {row["object"] for row in self.truth["rows"] if row["state"] == "linked"} & self.shown().keys()
         return {facts["key"]: facts for facts in self.truth["objects"] if facts["key"] in linked}
 
     def shown(self) -> dict[str, Row[Any]]:
@@ -119,10 +119,10 @@ def copied(source: Bucket, target: Bucket) -> Bucket:
 @pytest.fixture
 def photographed(
     make_sample: Callable[[str], SampleClinic], bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Callable[[str], Photographed]:
-    """A clinic to order (`fresh`, `imported` or `stale`), linked."""
+) -> Callable[..., Photographed]:
+    """A clinic to order (`fresh`, `imported` or `stale`), all its photographs linked or the first so many."""
 
-    def make(variant: str) -> Photographed:
+    def make(variant: str, limit: int | None = None) -> Photographed:
         sample = make_sample(variant)
         use_places(monkeypatch, sample.database_url, copied(sample.bucket, bucket), sample.export)
         monkeypatch.setenv("FM_HOME", str(tmp_path))
@@ -131,12 +131,19 @@ def photographed(
             staging.stage_export(connection, clinic.places)
             staging.stage_inventory(connection, clinic.store, clinic.places.settings)
             staging.stage_patients(connection, clinic.places.settings)
-        clinic.link()
+        clinic.link(limit)
         return clinic
 
     return make
 
 
 @pytest.fixture
-def clinic(photographed: Callable[[str], Photographed]) -> Photographed:
+def clinic(photographed: Callable[..., Photographed]) -> Photographed:
+    """All photographs."""
     return photographed("fresh")
+
+
+@pytest.fixture
+def few(photographed: Callable[..., Photographed]) -> Photographed:
+    """Two dozen photographs, which are enough for most of what may go wrong."""
+    return photographed("fresh", 24)

@@ -112,31 +112,31 @@ def test_undated_photographs_are_a_month_of_their_own(clinic: Photographed) -> N
     assert clinic.make(["undated"]).done > 0
 
 
-def test_limit_makes_so_many_and_only_missing_leaves_what_is_out_of_date(clinic: Photographed) -> None:
-    assert clinic.make(choice=Choice(limit=7)).done == 7
+def test_limit_makes_so_many_and_only_missing_leaves_what_is_out_of_date(few: Photographed) -> None:
+    assert few.make(choice=Choice(limit=7)).done == 7
     newer = Recipe(quality=60)
-    assert clinic.make(choice=Choice(only_missing=True), recipe=newer).done == len(clinic.shown()) - 7
-    assert clinic.make(recipe=newer).done == 7
+    assert few.make(choice=Choice(only_missing=True), recipe=newer).done == len(few.shown()) - 7
+    assert few.make(recipe=newer).done == 7
 
 
-def test_force_makes_all_again_into_the_same_objects(clinic: Photographed) -> None:
-    first = clinic.make()
-    images, keys = clinic.images(), clinic.keys()
-    again = clinic.make(choice=Choice(force=True))
+def test_force_makes_all_again_into_the_same_objects(few: Photographed) -> None:
+    first = few.make()
+    images, keys = few.images(), few.keys()
+    again = few.make(choice=Choice(force=True))
     assert again.done == first.done
     assert again.rows == 0, "the rows say it already"
-    assert (clinic.images(), clinic.keys()) == (images, keys)
-    assert {row.attempts for row in clinic.states().values()} == {2}
+    assert (few.images(), few.keys()) == (images, keys)
+    assert {row.attempts for row in few.states().values()} == {2}
 
 
-def test_a_new_recipe_makes_all_again_under_new_keys(clinic: Photographed) -> None:
-    clinic.make()
-    before = {key: image.s3_thumbnail_key for key, image in clinic.shown().items()}
-    clinic.make(recipe=Recipe(side=200))
-    for key, image in clinic.shown().items():
-        if clinic.states()[key].state == "current":
+def test_a_new_recipe_makes_all_again_under_new_keys(few: Photographed) -> None:
+    few.make()
+    before = {key: image.s3_thumbnail_key for key, image in few.shown().items()}
+    few.make(recipe=Recipe(side=200))
+    for key, image in few.shown().items():
+        if few.states()[key].state == "current":
             assert image.s3_thumbnail_key != before[key]
-            assert max(_opened(clinic.body(image.s3_thumbnail_key)).size) <= 200
+            assert max(_opened(few.body(image.s3_thumbnail_key)).size) <= 200
 
 
 def test_the_originals_and_the_clinics_own_thumbnails_stay_as_they_are(clinic: Photographed) -> None:
@@ -205,62 +205,60 @@ def test_a_killed_run_is_continued(clinic: Photographed) -> None:
     assert clinic.make().done == 0
 
 
-def test_two_runs_at_once_do_no_harm(clinic: Photographed) -> None:
+def test_two_runs_at_once_do_no_harm(few: Photographed) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(2) as pool:
-        reports = [future.result() for future in [pool.submit(clinic.make) for _ in range(2)]]
-    assert sum(report.rows for report in reports) == len([i for i in clinic.shown().values() if i.s3_thumbnail_key])
-    assert clinic.make().done == 0
+        reports = [future.result() for future in [pool.submit(few.make) for _ in range(2)]]
+    assert sum(report.rows for report in reports) == len([i for i in few.shown().values() if i.s3_thumbnail_key])
+    assert few.make().done == 0
 
 
-def test_it_tells_how_far_it_is_with_the_time_left(clinic: Photographed) -> None:
+def test_it_tells_how_far_it_is_with_the_time_left(few: Photographed) -> None:
     told: list[Progress] = []
-    clinic.make(tell=told.append, tell_every=0.05)
+    few.make(tell=told.append, tell_every=0.05)
     assert len(told) > 2
-    assert told[-1].done == told[-1].total == len(clinic.shown())
+    assert told[-1].done == told[-1].total == len(few.shown())
     assert [one.done for one in told] == sorted(one.done for one in told)
     assert "a second" in told[-1].words
     assert "left" in told[-1].words
 
 
 def test_a_line_per_photograph_is_there_for_who_asks_by_ids_of_ours(
-    clinic: Photographed, caplog: pytest.LogCaptureFixture
+    few: Photographed, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("DEBUG", logger="fm_migration.thumbnails"):
-        clinic.make(choice=Choice(limit=5))
+        few.make(choice=Choice(limit=5))
     assert len(caplog.messages) == 5
     assert any(" → " in line and line.endswith(" KB") for line in caplog.messages)
     assert not any("/" in line.split(" ")[0] for line in caplog.messages)
 
 
-def test_the_contact_sheet_is_a_file_for_its_owner_only(clinic: Photographed, tmp_path: Path) -> None:
+def test_the_contact_sheet_is_a_file_for_its_owner_only(few: Photographed, tmp_path: Path) -> None:
     sheet = tmp_path / "sheets" / "run.html"
-    clinic.make(choice=Choice(limit=12), contact_sheet=sheet)
+    few.make(choice=Choice(limit=12), contact_sheet=sheet)
     text = sheet.read_text(encoding="utf-8")
     assert text.count("<figure>") == 12
-    assert all(str(row.clinic_image) in text for row in clinic.states().values())
+    assert all(str(row.clinic_image) in text for row in few.states().values())
     assert "data:image/jpeg;base64," in text
     assert stat.S_IMODE(sheet.stat().st_mode) == 0o600
     assert not (tmp_path / "contact-sheets").exists()
 
 
-def test_batches_are_small_and_their_size_does_not_matter(
-    clinic: Photographed, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_batches_are_small_and_their_size_does_not_matter(few: Photographed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(making, "BATCH", 1)
     monkeypatch.setattr(making, "PAGE", 3)
-    report = clinic.make()
-    assert report.done == len(clinic.shown())
-    assert len(clinic.rows("select id from fm_migration.link_plan where kind = 'thumbnails'")) == 1
-    assert clinic.make().done == 0
+    report = few.make()
+    assert report.done == len(few.shown())
+    assert len(few.rows("select id from fm_migration.link_plan where kind = 'thumbnails'")) == 1
+    assert few.make().done == 0
 
 
 # --- the clinic's own thumbnails --------------------------------------------------------------------------------------
 
 
 def test_a_faithful_thumbnail_of_the_clinic_is_adopted_and_no_other(
-    photographed: Callable[[str], Photographed],
+    photographed: Callable[..., Photographed],
 ) -> None:
     clinic = photographed("imported")
     theirs = {f["recid"]: f for f in clinic.truth["objects"] if f["class"] == "thumbnail"}
@@ -287,7 +285,7 @@ def test_a_faithful_thumbnail_of_the_clinic_is_adopted_and_no_other(
     assert all(facts["key"] in clinic.keys(DUMP) for facts in theirs.values())
 
 
-def test_a_thumbnail_that_is_not_there_is_made(photographed: Callable[[str], Photographed]) -> None:
+def test_a_thumbnail_that_is_not_there_is_made(photographed: Callable[..., Photographed]) -> None:
     clinic = photographed("imported")
     shown, objects = clinic.shown(), clinic.objects()
     key = next(key for key, image in shown.items() if image.s3_thumbnail_key and objects[key]["readable"])

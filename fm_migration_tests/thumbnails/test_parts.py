@@ -108,6 +108,7 @@ def test_each_reason_to_wait_is_said() -> None:
     assert busy.months == ()
     assert "9 photographs of 3 months" in busy.words
     assert "1 runs are on their way" in busy.words
+    assert "FM_THUMBNAIL_RUNS is 0" in choose(MONTHS, (), 0, 0, _never, NOW).words
     paused = choose(MONTHS, (), 0, 3, lambda _: Failures(1, NOW), NOW)
     assert paused.months == ()
     assert "3 months pause" in paused.words

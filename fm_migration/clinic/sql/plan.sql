@@ -199,8 +199,8 @@ where batch.content_type_id = :content_type;
 create temporary table verdict on commit drop as
 with share as (
     select match.batch_id, candidate.patient_id, count(*) as photographs,
+           count(*) filter (where written.value = match.batch_id::text) as placed_by_us,
            count(distinct candidate.filemaker_id) as persons, min(candidate.filemaker_id::text)::uuid as person,
-           bool_and(written.value is not distinct from match.batch_id::text) as all_ours,
            bool_or(candidate.state = 'linked') as wanted
     from match
     join candidate using (row_number)
@@ -209,17 +209,23 @@ with share as (
     group by match.batch_id, candidate.patient_id
 ), shown as (
     select distinct on (batch_id) batch_id, patient_id, persons, person,
-           count(*) over whole as patients, bool_and(all_ours) over whole as all_ours, bool_or(wanted) over whole as wanted
+           count(*) over whole as patients, sum(placed_by_us) over whole as placed_by_us,
+           bool_or(wanted) over whole as wanted
     from share
     window whole as (partition by batch_id)
     order by batch_id, photographs desc, patient_id
+), held as (
+    select batch_id, count(*) as images from images_image group by batch_id
+), judged as (
+    select album.batch_id, album.owner, shown.patient_id, shown.patients, shown.persons, shown.person,
+           album.owner is null or (album.ours and shown.patients = 1 and shown.placed_by_us = held.images)
+               as by_photographs
+    from album join shown using (batch_id) join held using (batch_id)
+    where not album.by_hand and shown.wanted
 )
-select album.batch_id, shown.patients, shown.persons, shown.person,
-       album.owner is null or (album.ours and shown.all_ours and shown.patients = 1) as by_photographs,
-       case when album.owner is null or (album.ours and shown.all_ours and shown.patients = 1) then shown.patient_id
-            else album.owner end as patient_id
-from album join shown using (batch_id)
-where not album.by_hand and shown.wanted;
+select batch_id, patients, persons, person, by_photographs,
+       case when by_photographs then patient_id else owner end as patient_id
+from judged;
 
 -- step: placement
 -- Where each photograph to be linked is, or has to go. It stays in a batch of its patient, in one that a person made,
