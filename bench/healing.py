@@ -185,8 +185,8 @@ def _told(healing: Healing) -> str:
         f"{healing.before.images} photographs and {healing.before.documents} documents at home before, "
         f"{healing.during.images} and {healing.during.documents} after the commit, "
         f"{healing.after.images} and {healing.after.documents} healed; "
-        f"run asked for after {healing.run_created:.1f} s, at work after {healing.run_started:.1f} s, photographs after {healing.photographs:.1f} s, "
-        f"last link after {healing.last_link:.1f} s"
+        f"run asked for after {healing.run_created:.1f} s, at work after {healing.run_started:.1f} s, "
+        f"photographs after {healing.photographs:.1f} s, last link after {healing.last_link:.1f} s"
     )
 
 

@@ -6,13 +6,15 @@
 Each way runs in a process of its own on a fresh copy of the same database, and what the gallery then shows is counted:
 a way that lost a photograph ends the benchmark. What is timed is the work once the process is up and connected; the
 rest of the process is told beside it. Ours is `stage_patients`, `make_plan` and `apply_plan` on an export and a
-listing that are staged already; "files too" is ours with their staging from files, which the ORM reads as well.
+listing that are staged already; "files too" is ours with their staging from files, which the ORM reads as well. The
+floor with "journal too" writes, beside the clinic's rows, those that ours leaves in our own tables.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import statistics
 import sys
 import tempfile
 import time
@@ -23,6 +25,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+import psutil
 import psycopg
 from sqlalchemy import Connection, Engine
 
@@ -39,10 +42,14 @@ from fm_migration.objects.facts import STANDARD, ObjectFacts
 from fm_migration.settings import Settings, load_settings
 
 PAGE = 1000
+_OTHER_CONNECTIONS = """
+select count(*) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()
+"""
 #: From so many photographs on, copying a database through the write-ahead log takes longer than copying its files.
 COPIED_BY_FILE = 100_000
 
 OURS, OURS_FROM_FILES, ORM, FLOOR = "ours", "ours, files too", "ORM", "floor"
+FLOOR_WITH_JOURNAL = "floor, journal too"
 
 # --- our way, in the child process --------------------------------------------------------------------------------
 
@@ -149,8 +156,16 @@ def _timed(parts: dict[str, float], name: str) -> Iterator[None]:
 class Clinics:
     """Databases in the states that a run can start from: each made once, and copied for every run."""
 
-    def __init__(self, url_of: Callable[[str], str], size: Size, folder: Path, prefix: str = "links") -> None:
+    def __init__(
+        self,
+        url_of: Callable[[str], str],
+        size: Size,
+        folder: Path,
+        prefix: str = "links",
+        server: psutil.Process | None = None,
+    ) -> None:
         self._url_of = url_of
+        self._server = server
         self._size = size
         self._prefix = prefix
         self.folder = folder
@@ -159,7 +174,7 @@ class Clinics:
             "untouched": (None, self._fill),
             "fresh": ("untouched", clinic_data.stage),
             "imported": ("fresh", self._copy_in),
-            "imported by us": ("fresh", _import),
+            "imported by us": ("fresh", self._import),
             "re-imported": ("imported", _reimport_once),
             "re-imported after us": ("imported by us", _reimport_once),
             "stale": ("imported", _run_the_command_for_months),
@@ -170,10 +185,24 @@ class Clinics:
         """The database of the present run."""
         return self._url_of(self._name("running"))
 
-    def start_from(self, state: str) -> None:
-        """Put a fresh copy of a state in the place of the last run's database."""
-        self._make(state)
+    def start_from(self, way: Way) -> None:
+        """Put a fresh copy of the state that a way starts from in the place of the last run's database."""
+        for state in (*way.needs, way.start):
+            self._make(state)
+        state = way.start
         self._copy(self._name(state), self._name("running"))
+
+    def server_cpu(self) -> float:
+        """CPU seconds of all connections that have ended by now; 0 where the server is not ours to look into."""
+        if self._server is None:
+            return 0.0
+        with psycopg.connect(self._url_of("postgres"), autocommit=True) as connection:
+            while connection.execute(_OTHER_CONNECTIONS).fetchone() != (0,):
+                time.sleep(0.01)
+        # The server collects an ended connection's process a moment after nobody sees it any more.
+        time.sleep(0.05)
+        times = self._server.cpu_times()
+        return float(times.children_user + times.children_system)
 
     def remove(self) -> None:
         """Drop all of it, for a server that others use too."""
@@ -206,15 +235,15 @@ class Clinics:
         clinic_data.make_tables(url)
         clinic_data.fill(url, self._size, self.folder)
 
+    def _import(self, url: str) -> None:
+        place = open_place(url)
+        plan_and_apply(place)
+        place.engine.dispose()
+        clinic_data.write_journal(url, self.folder)
+
     def _copy_in(self, url: str) -> None:
         with sql_floor.connect(url) as connection:
             sql_floor.import_photographs(connection, str(self.folder))
-
-
-def _import(url: str) -> None:
-    place = open_place(url)
-    plan_and_apply(place)
-    place.engine.dispose()
 
 
 def _reimport_once(url: str) -> None:
@@ -234,12 +263,16 @@ def _run_the_command_for_months(url: str) -> None:
 
 @dataclass(frozen=True)
 class Way:
-    """A function for the harness to call, and the state of the clinic that it starts from."""
+    """A function for the harness to call, and the state of the clinic that it starts from.
+
+    `needs` are states whose files it reads.
+    """
 
     start: str
     target: str
     prepare: str
     arguments: Mapping[str, object] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
 
 
 def _ours(start: str, function: str, **arguments: object) -> Way:
@@ -250,8 +283,8 @@ def _orm(start: str, function: str, **arguments: object) -> Way:
     return Way(start, f"bench.peers.django_import:{function}", "bench.peers.django_import:open_app", arguments)
 
 
-def _floor(start: str, function: str) -> Way:
-    return Way(start, f"bench.peers.sql_floor:{function}", "bench.peers.sql_floor:connect")
+def _floor(start: str, function: str, *needs: str) -> Way:
+    return Way(start, f"bench.peers.sql_floor:{function}", "bench.peers.sql_floor:connect", needs=needs)
 
 
 @dataclass(frozen=True)
@@ -261,6 +294,14 @@ class Scenario:
     what: str
     ways: Mapping[str, Way]
     all_shown: bool = True
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was measured, and the CPU seconds of the server, in the middle: the harness sees only the client's."""
+
+    comparison: Comparison
+    server_cpu: Mapping[str, float]
 
 
 SCENARIOS = {
@@ -276,6 +317,7 @@ SCENARIOS = {
             OURS_FROM_FILES: _ours("untouched", "stage_plan_and_apply"),
             ORM: _orm("fresh", "import_photographs"),
             FLOOR: _floor("fresh", "import_photographs"),
+            FLOOR_WITH_JOURNAL: _floor("fresh", "import_with_journal", "imported by us"),
         },
     ),
     "again": Scenario(
@@ -307,12 +349,18 @@ SCENARIOS = {
 
 def run(
     scenario: Scenario, clinics: Clinics, size: Size, *, runs: int, warm_up: int = 1, without: Sequence[str] = ()
-) -> Comparison:
+) -> Outcome:
     """Every way of a scenario in turn, each from its own start, with a look at the result."""
     ways = {name: way for name, way in scenario.ways.items() if name not in without}
     expected = size.photographs if scenario.all_shown else 0
+    server_cpu: dict[str, list[float]] = {name: [] for name in ways}
+
+    def before(name: str) -> None:
+        clinics.start_from(ways[name])
+        server_cpu[name].append(-clinics.server_cpu())
 
     def after(name: str) -> None:
+        server_cpu[name][-1] += clinics.server_cpu()
         seen = clinic_data.look(clinics.url)
         if seen != Seen(expected, expected, expected):
             raise harness.BenchError(
@@ -321,17 +369,20 @@ def run(
 
     arguments = {"url": clinics.url, "folder": str(clinics.folder)}
     calls = {name: Call(way.target, {**arguments, **way.arguments}, way.prepare) for name, way in ways.items()}
-    return compare(
-        calls, runs=runs, warm_up=warm_up, before=lambda name: clinics.start_from(ways[name].start), after=after
-    )
+    comparison = compare(calls, runs=runs, warm_up=warm_up, before=before, after=after)
+    return Outcome(comparison, {name: statistics.median(taken[warm_up:]) for name, taken in server_cpu.items()})
 
 
-def report(what: str, comparison: Comparison) -> str:
-    """The table, what ours was made of, and the rest of each process."""
+def report(what: str, outcome: Outcome) -> str:
+    """The table, what ours was made of, what the server worked, and the rest of each process."""
+    comparison = outcome.comparison
     lines = [f"== {what}", comparison.table()]
     for name in comparison.samples:
         parts = ", ".join(f"{part} {seconds:.3f}" for part, seconds in comparison.parts(name).items())
-        lines.append(f"{name}: {parts + '; ' if parts else ''}rest of the process {comparison.around(name):.3f} s")
+        lines.append(
+            f"{name}: {parts + '; ' if parts else ''}server CPU {outcome.server_cpu[name]:.2f} s; "
+            f"rest of the process {comparison.around(name):.3f} s"
+        )
     return "\n".join(lines)
 
 
@@ -343,7 +394,7 @@ def open_clinics(size: Size) -> Iterator[Clinics]:
         postgres.make_data_folder(data, password)
         server = postgres.start(data, port, password, Path(folder, "postgres.log"))
         try:
-            yield Clinics(partial(postgres.url, port, password), size, Path(folder, "files"))
+            yield Clinics(partial(postgres.url, port, password), size, Path(folder, "files"), server=server)
         finally:
             postgres.stop(server)
 
@@ -371,9 +422,9 @@ def _run_all(names: Sequence[str], clinics: Clinics, size: Size, runs: int, with
     rows_for_results = []
     for name in names:
         what = SCENARIOS[name].what.format(stale=size.sessions * STALE_GENERATIONS)
-        comparison = run(SCENARIOS[name], clinics, size, runs=runs, without=without)
-        print(report(f"{what}, {size}", comparison), end="\n\n", flush=True)
-        rows_for_results.append(comparison.markdown_rows(f"{what}, {size.photographs:,} photographs"))
+        outcome = run(SCENARIOS[name], clinics, size, runs=runs, without=without)
+        print(report(f"{what}, {size}", outcome), end="\n\n", flush=True)
+        rows_for_results.append(outcome.comparison.markdown_rows(f"{what}, {size.photographs:,} photographs"))
     print("\n".join([harness.MARKDOWN_HEADER, *rows_for_results]))
 
 

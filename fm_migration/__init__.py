@@ -6,6 +6,7 @@ The packages, from the edge inwards; each may import those below it, never those
     defs                 all that Dagster sees
     places               which database and which object store this process works on
     embedded             the PostgreSQL, the object store and the sample clinic that need no set-up
+    staging, thumbnails  what an asset does, callable without Dagster
     report               findings, the page, the files
     clinic               the clinic's database: contract, planning, applying
     ledger               our own schema: tables, migrations, identity history, journal

@@ -35,6 +35,12 @@ IMAGE_COLUMNS = (
     "mime_type", "category", "caption", "date_taken", "uploaded_by_id", "uploaded_at", "filemaker_id", "order",
 )  # fmt: skip
 
+#: Our tables that an import fills, in the order of their references.
+JOURNAL: tuple[LiteralString, ...] = tuple(
+    f"fm_migration.{name}"
+    for name in ("patient_identity", "patient_read", "link_plan", "photo", "planned_change", "change", "consumed")
+)
+
 #: How often the clinic ran its command before anybody noticed: DOMAIN.md section 1.
 STALE_GENERATIONS = 9
 
@@ -239,11 +245,21 @@ def look(url: str) -> Seen:
         return Seen(*(_number(connection, query) for query in (_SHOWN, _IMAGES, _BADGES)))
 
 
+def write_journal(url: str, folder: Path) -> None:
+    """What an import of ours has left in our own tables, for whoever wants to write the same rows without thinking."""
+    with psycopg.connect(url) as connection:
+        for table in JOURNAL:
+            _write(connection, f"select * from {table}", folder / journal_file(table), "format text")
+
+
+def journal_file(table: str) -> str:
+    return f"{table}.copy"
+
+
 def copy_in(connection: psycopg.Connection[Any], table: str, columns: tuple[str, ...], path: Path) -> None:
-    """COPY a file of `fill` into a table of the clinic."""
-    statement = sql.SQL("copy {} ({}) from stdin").format(
-        sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
-    )
+    """COPY a file into a table; into all of its columns when none are named."""
+    names = sql.SQL("({})").format(sql.SQL(", ").join(map(sql.Identifier, columns))) if columns else sql.SQL("")
+    statement = sql.SQL("copy {} {} from stdin").format(sql.Identifier(*table.split(".")), names)
     with path.open("rb") as file, connection.cursor() as cursor, cursor.copy(statement) as copy:
         while block := file.read(1 << 18):
             copy.write(block)

@@ -49,6 +49,14 @@ def import_photographs(connection: psycopg.Connection[Any], folder: str, **_argu
         )
 
 
+def import_with_journal(connection: psycopg.Connection[Any], folder: str, **_arguments: object) -> None:
+    """The same, and our own tables filled with the very rows that our import leaves there."""
+    with connection.transaction():
+        for table in clinic_data.JOURNAL:
+            clinic_data.copy_in(connection, table, (), Path(folder, clinic_data.journal_file(table)))
+        import_photographs(connection, folder)
+
+
 def relink(connection: psycopg.Connection[Any], **_arguments: object) -> None:
     with connection.transaction():
         connection.execute(_RELINK)

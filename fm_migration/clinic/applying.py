@@ -113,7 +113,11 @@ def apply_plan(
 def undo_plan(connection: Connection, plan_id: int) -> Undone:
     """Put back every before-image that nobody has changed since. Doing it twice does nothing the second time."""
     lock_links(connection)
-    find_plan(connection, plan_id)
+    plan = find_plan(connection, plan_id)
+    if plan["kind"] == "thumbnails":
+        from fm_migration.clinic import thumbnailing  # which imports this module for its lock
+
+        return thumbnailing.undo(connection, plan_id)
     before = _undone_count(connection, plan_id)
     for table, columns in changes.CHANGEABLE.items():
         changes.undo_updates(connection, plan_id, table, columns)

@@ -21,7 +21,7 @@ group by former.patient_id;
 
 -- step: contact_home
 -- Who a contact of the export is: a present patient by app UUID, else by FileMaker id, else a former UUID by history.
--- The person is what photographs are grouped by, and outlives re-imports: the FileMaker id, unless two patients share it.
+-- Photographs are grouped by person, which outlives re-imports: the FileMaker id, unless two patients share it.
 create temporary table contact_home on commit drop as
 with contact as (
     select distinct contact from fm_migration.csv_metadata where contact is not null
@@ -229,7 +229,7 @@ from judged;
 
 -- step: placement
 -- Where each photograph to be linked is, or has to go. It stays in a batch of its patient, in one that a person made,
--- and wherever a person has moved it or its batch; it leaves a batch of somebody else that we put it into, or of nobody.
+-- and wherever a person has moved it or its batch. It leaves a batch of nobody, or one of somebody else if we put it in.
 create temporary table placement on commit drop as
 select candidate.row_number, match.image, match.batch_id as present_batch,
        coalesce(verdict.patient_id, album.owner) as present_owner,
@@ -392,8 +392,8 @@ from (
 ) as wished;
 
 -- step: plan_batches
--- Batches that are re-linked, and the count of every batch that gains or loses. Whom each belongs to now is always among
--- the values before: if staff have moved it by the time the plan is applied, nothing is done to it or put into it.
+-- Batches that are re-linked, and the count of every batch that gains or loses. Whom each belongs to now is always
+-- among the values before: if staff have moved it by the time the plan is applied, nothing is put into it.
 insert into fm_migration.planned_change (plan_id, table_name, row_id, action, before, after, reason)
 with gained as (
     select batch_id, count(*) as images from target where decision in ('create', 'move') group by batch_id
