@@ -138,7 +138,7 @@ class SampleClinic:
 
 
 @pytest.fixture(scope="session")
-def _sample_template(servers: Stack, s3_client: Any) -> Callable[[str], str]:
+def _sample_template(servers: Stack, s3_client: Any) -> Callable[[Variant], str]:
     """Makes a sample clinic of a variant once in a test run; the name of the database to copy."""
 
     def make(variant: Variant) -> str:
@@ -166,7 +166,7 @@ def _sample_template(servers: Stack, s3_client: Any) -> Callable[[str], str]:
 
 @pytest.fixture
 def make_sample(
-    servers: Stack, s3_client: Any, _sample_template: Callable[[str], str], new_database: Callable[..., str]
+    servers: Stack, s3_client: Any, _sample_template: Callable[[Variant], str], new_database: Callable[..., str]
 ) -> Callable[[Variant], SampleClinic]:
     """Sample clinics to order: `fresh`, `imported` or `stale`."""
 
