@@ -79,6 +79,9 @@ def _environment(folder: Path, port: int, access_key: str, secret_key: str) -> d
         "GATEWAY_PORT": str(port),
         "SERVICES": "s3,sqs",
         "AUTH": "true",
+        # Listeners of their own, on all interfaces and well-known ports, which SERVICES does not switch off.
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
         "AWS_ACCESS_KEY_ID": access_key,
         "AWS_SECRET_ACCESS_KEY": secret_key,
         "MINISTACK_REGION": REGION,

@@ -229,7 +229,7 @@ from judged;
 
 -- step: placement
 -- Where each photograph to be linked is, or has to go. It stays in a batch of its patient, in one that a person made,
--- and wherever a person has moved it or its batch. It leaves a batch of nobody, and one of somebody else if we chose it.
+-- and wherever a person has moved it or its batch. It leaves a batch of nobody, and one of ours that is now wrong.
 create temporary table placement on commit drop as
 select candidate.row_number, match.image, match.batch_id as present_batch,
        coalesce(verdict.patient_id, album.owner) as present_owner,
