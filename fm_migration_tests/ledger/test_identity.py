@@ -88,6 +88,17 @@ def test_two_patients_of_one_id_are_counted_and_both_kept(engine: Engine) -> Non
     assert _history(engine) == {(person, patient, True) for patient in patients}
 
 
+def test_of_two_patients_of_one_id_both_must_be_back(engine: Engine) -> None:
+    """With one of them back, their id would look unambiguous, and everything of both would be linked to the one."""
+    person, patients = uuid.uuid4(), _ids(2)
+    add_patients(engine, [(patient, str(person)) for patient in patients])
+    _update(engine)
+    remove_patients(engine)
+    add_patients(engine, [(uuid.uuid4(), str(person))])
+    with pytest.raises(ImplausibleInputError, match="1 of the 2 known ones are missing"):
+        _update(engine)
+
+
 def test_a_merged_patient_may_have_two_ids_in_the_course_of_time(engine: Engine) -> None:
     patient, first, second = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
     add_patients(engine, [(patient, str(first))])

@@ -25,16 +25,19 @@ select count(*) as patients,
 from patient_now;
 
 -- step: survey
--- Counts of what a person should know, and how many of the FileMaker ids that we know as current are there.
+-- Counts of what a person should know, and how many of the patients that we know as current are there. Patients are
+-- counted, not ids: while only one of two who share an id is back, the id would look unambiguous.
 select count(filemaker_id) as with_filemaker_id,
        count(*) filter (where filemaker_text <> '' and filemaker_id is null) as malformed,
        count(*) filter (where coalesce(filemaker_text, '') = '') as without_filemaker_id,
        count(*) as patients,
        (select count(*) from (select filemaker_id from patient_now where filemaker_id is not null
                               group by 1 having count(*) > 1) as twice) as ambiguous,
-       (select count(distinct filemaker_id) from fm_migration.patient_identity where current) as known,
-       (select count(distinct filemaker_id) from fm_migration.patient_identity as known
-        where current and exists (select from patient_now where patient_now.filemaker_id = known.filemaker_id))
+       (select count(*) from fm_migration.patient_identity where current) as known,
+       (select coalesce(sum(least(known.patients, now.patients)), 0)::bigint
+        from (select filemaker_id, count(*) as patients from fm_migration.patient_identity
+              where current group by 1) as known
+        join (select filemaker_id, count(*) as patients from patient_now group by 1) as now using (filemaker_id))
            as known_present,
        coalesce(count(filemaker_id) || '-' || sum(hashtextextended(patient_id::text || '|' || filemaker_id::text, 0))
            filter (where filemaker_id is not null), '0-0') as data_version
