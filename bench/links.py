@@ -413,9 +413,7 @@ def main(arguments: Sequence[str]) -> int:
     size = MILLION if options.million else CLINIC
     without = (ORM,) if options.million or options.without_orm else ()
     if options.million:
-        print(
-            "The ORM is left out: each of its queries would read a whole table, and nobody has waited to measure that."
-        )
+        print("The ORM is left out: each of its queries would read a whole table, and nobody has waited for that.")
     with open_clinics(size) as clinics:
         for name in options.scenarios or SCENARIOS:
             what = SCENARIOS[name].what.format(stale=size.sessions * STALE_GENERATIONS)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fm_migration.embedded import locks, object_server, ports, postgres
-from fm_migration.embedded.state import Layout, StackState, read_secrets, read_state
+from fm_migration.embedded.state import Layout, Running, StackState, read_secrets, read_state
 from fm_migration.errors import EmbeddedStackError
 from fm_migration.settings import Settings
 
@@ -105,12 +105,17 @@ def _answering(layout: Layout) -> StackState | None:
     """The announced servers, if they answer. A keeper whose servers died is given time to notice and go."""
     deadline = time.monotonic() + GIVE_WAY_SECONDS
     while (state := read_state(layout)) is not None and state.keeper.is_alive():
-        if ports.is_open(state.postgres.port) and ports.is_open(state.objects.port):
+        if all(_answers(server) for server in (state.postgres, state.objects)):
             return state
         if time.monotonic() > deadline:
             state.keeper.process().kill()
         time.sleep(0.1)
     return None
+
+
+def _answers(server: Running) -> bool:
+    """Both must hold: the helpers of a killed PostgreSQL keep its port open for a moment."""
+    return server.is_alive() and ports.is_open(server.port)
 
 
 def _start(layout: Layout, settings: Settings) -> StackState:
