@@ -22,10 +22,11 @@ from dagster._core.scheduler.instigation import InstigatorStatus
 from fm_migration.embedded import object_server
 from fm_migration.embedded.stack import Stack
 from fm_migration_tests.e2e.runs import LOCATION
-from fm_migration_tests.e2e.slow_definitions import DELAY_FILE
 
 PROJECT = Path(__file__).parents[2]
 SENSOR = "patients_reimported"
+#: Names the file that `slow_definitions` reads; without a file there is no delay.
+DELAY_FILE = "HEALING_TESTS_DELAY_FILE"
 STOP_SECONDS = 60
 #: A run may wait for its turn behind other work of a busy machine, so this is long; nothing waits for it in vain.
 PATIENCE_SECONDS = 300

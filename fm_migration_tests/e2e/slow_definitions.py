@@ -1,7 +1,7 @@
 """The code location with slow healing: before the plan is applied, as many seconds pass as a file says.
 
-Only the daemons of tests and benchmarks load this. The delay stands between reading and writing, where a re-import
-does the most harm.
+Only the daemons of tests and benchmarks load this, because importing it slows the whole process down. The delay stands
+between reading and writing, where a re-import does the most harm.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ from typing import Any
 
 from fm_migration.clinic import applying
 from fm_migration.definitions import defs as defs
-
-#: The variable that names the file; no file, no delay.
-DELAY_FILE = "HEALING_TESTS_DELAY_FILE"
+from fm_migration_tests.e2e.daemon import DELAY_FILE
 
 _apply_plan = applying.apply_plan
 
