@@ -22,6 +22,7 @@ from dagster._core.scheduler.instigation import InstigatorStatus
 from fm_migration.embedded import object_server
 from fm_migration.embedded.stack import Stack
 from fm_migration_tests.e2e.runs import LOCATION
+from fm_migration_tests.terminal import listen_to_ctrl_c
 
 PROJECT = Path(__file__).parents[2]
 SENSOR = "patients_reimported"
@@ -101,6 +102,7 @@ class Dagster:
                 stderr=subprocess.STDOUT,
                 # A group of its own, so that nothing it has started can stay behind.
                 start_new_session=True,
+                preexec_fn=listen_to_ctrl_c,
             )
 
     def stop(self) -> None:
