@@ -46,9 +46,9 @@ _BEFORE_MINTING = (
 )  # fmt: skip
 _AFTER_MINTING = (
     "target", "analyze_target", "plan_new_batches", "plan_new_images", "plan_moves_and_fills", "plan_batches",
-    "plan_recognitions", "analyze_changes",
+    "plan_recognitions",
 )  # fmt: skip
-_RECORDING = ("forget_photos", "record_photos", "analyze_photos")
+_RECORDING = ("forget_photos", "record_photos")
 
 _PHOTO_KEYS = text("""
 select 'photo|' || natural_key from candidate join placement using (row_number) where placement.decision = 'create'
@@ -132,6 +132,8 @@ def make_plan(
     return _finish(connection, inputs, parameters)
 
 
+#: From so many rows on, working by statistics of yesterday takes longer than gathering new ones.
+MANY = 10_000
 #: Problems that have a state of their own in `sql/plan.sql`.
 _OWN_STATE = frozenset(
     {Problem.DUPLICATE_RECID, Problem.MISSING_CONTACT, Problem.MALFORMED_CONTACT, Problem.DUPLICATE_IMAGE_ID}
@@ -184,6 +186,9 @@ def _finish(connection: Connection, inputs: Mapping[str, Any], parameters: Mappi
     changes = statements.ask(connection, PACKAGE, "plan", "count_changes", parameters)
     states: dict[str, int] = {row.state: row.photographs for row in connection.execute(_STATES)}
     former: int | None = connection.execute(_FORMER_LINKED).scalar()
+    for rows, step in ((changes["changes"], "analyze_changes"), (sum(states.values()), "analyze_photos")):
+        if rows >= MANY:
+            statements.run(connection, PACKAGE, "plan", parameters, only=step)
     counts = {**changes, **visibility, "linked": states.get(State.LINKED, 0) + states.get(State.PLACED_BY_STAFF, 0)}
     # A plan that was limited on purpose links fewer photographs; whatever else is odd about it still counts.
     doubts = tuple(doubts_about(counts, former if parameters["limit"] == NO_LIMIT else None))
