@@ -9,7 +9,8 @@ refused where these cannot be right together, because half a report calls live p
 
 Of `report.totals`: `waterfall` is a list of [label, number] whose first is the rows of the export, whose last is the
 rows whose photograph a patient's page shows, and whose numbers between are negative and lead from the one to the other.
-`hidden` counts the originals that could be shown and that no page shows, by the state of their row.
+`hidden` counts the originals that could be shown and that no page shows, by the state of their row; what the clinic
+accepts is not among them.
 Of `report.withheld`: by class, how many there would be (`count`) of how many (`of`).
 """
 

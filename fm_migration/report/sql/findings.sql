@@ -448,7 +448,8 @@ where shown.row_number is not null
 group by 1;
 
 -- step: hidden
--- Originals that could be shown and that no patient's page shows, by the state of their row.
+-- Originals that could be shown and that no patient's page shows, by the state of their row; without what the clinic
+-- has accepted.
 select state, count(*) as photographs
 from (
     select photo.key, min(photo.state) as state
@@ -458,6 +459,8 @@ from (
       and not exists (select from shown where shown.key = photo.key and shown.patient is not null)
       and not exists (select from fm_migration.thumbnail as made
                       where made.clinic_image = photo.clinic_image and made.state = 'unreadable')
+      and not exists (select from found where waiver is not null and evidence ->> 'row' = photo.row_number::text)
+      and not exists (select from found where waiver is not null and evidence ->> 'key' = photo.key)
     group by photo.key
 ) as original
 group by state;
