@@ -151,6 +151,18 @@ class Settings(BaseSettings):
         description="How many runs of thumbnails, queued ones included, the sensor `pending_thumbnails` lets be on "
         "their way at a time, one for each month. 0: it starts none, a person does.",
     )
+    implausible_share: float = Field(
+        default=0.2,
+        gt=0,
+        le=1,
+        description="Which share of what it is about a class of findings may hold before the report takes it for a "
+        "mistake of ours and counts it instead of listing it. Up to 20 are always listed.",
+    )
+    waivers: Path | None = Field(
+        default=None,
+        description="A CSV file with the columns class, subject, reason, date: findings that the clinic accepts. They "
+        "are counted apart (docs/report.md).",
+    )
     app_schema: str = Field(default="public", description="Schema of the Django app's tables.")
     sample_size: float = Field(
         default=0.05,

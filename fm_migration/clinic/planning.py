@@ -145,7 +145,7 @@ def versions_of(inputs: Mapping[str, Any]) -> str:
     return "|".join(str(inputs[name]) for name in ("export_version", "inventory_version", "patients_version"))
 
 
-def read_inputs(connection: Connection) -> dict[str, Any]:
+def read_inputs(connection: Connection, doing: str = "planning the links from") -> dict[str, Any]:
     """The newest good reading of each of the three inputs."""
     inputs = dict(connection.execute(_INPUTS).mappings().one())
     for name, asset in (
@@ -154,7 +154,7 @@ def read_inputs(connection: Connection) -> dict[str, Any]:
         ("patient_read_id", "patient_map"),
     ):
         if inputs[name] is None:
-            raise DatabaseError("planning the links from", asset, "it was never read", f"Materialize {asset} first")
+            raise DatabaseError(doing, asset, "it was never read", f"Materialize {asset} first")
     return inputs
 
 
