@@ -76,6 +76,11 @@ class Settings(BaseSettings):
         default="fm-migration/",
         description="Where reports and quarantined thumbnails go. Must not lie inside a dump prefix.",
     )
+    reports: str | None = Field(
+        default=None,
+        description="Where the pages of the reports go: a folder or `s3://bucket/prefix`. Unset: `reports/` below "
+        "FM_OWN_PREFIX, on the embedded stack below FM_HOME.",
+    )
     export: str | None = Field(
         default=None,
         description="FileMaker's export: a file, a folder (its newest matching file is taken) or `s3://bucket/key`. "
@@ -195,6 +200,7 @@ class Settings(BaseSettings):
         "objects_secret_key",
         "export",
         "inventory_reports",
+        "reports",
         mode="before",
     )
     @classmethod
@@ -242,6 +248,15 @@ class Settings(BaseSettings):
             parts = urlsplit(value)
             if parts.scheme != "s3" or not parts.netloc:
                 raise ValueError("must begin with s3://bucket")
+        return value
+
+    @field_validator("reports")
+    @classmethod
+    def _is_a_place(cls, value: str | None) -> str | None:
+        if value is not None and "://" in value:
+            parts = urlsplit(value)
+            if parts.scheme != "s3" or not parts.netloc or not parts.path.strip("/"):
+                raise ValueError("must be a folder or begin with s3://bucket/prefix")
         return value
 
     @field_validator("clinic_timezone")
