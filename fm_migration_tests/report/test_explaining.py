@@ -622,8 +622,8 @@ def test_every_patient_of_the_sample_before_after_and_between(photographed: Call
 
     before = check()
     assert before >= sum(len(gallery["recids"]) for gallery in truth.values())
-    with psycopg.connect(clinic.places.database_url) as connection:
-        list(play_reimport(connection, seed=1))
+    with psycopg.connect(clinic.places.database_url) as desk:
+        list(play_reimport(desk, seed=1))
     assert check() < before / 10
     with clinic.places.engine.begin() as connection:
         staging.stage_patients(connection, clinic.places.settings)
