@@ -11,6 +11,7 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -126,6 +127,69 @@ def drill() -> None:
     from fm_migration.cli.links import drill as play
 
     raise typer.Exit(0 if play(_places(), console) else 1)
+
+
+@app.command()
+def explain(
+    subject: Annotated[
+        list[str],
+        typer.Argument(
+            help="A patient's UUID (a former one too) or FileMaker id, a recid, an image's or batch's UUID, or an "
+            "object's key; as in a report, its kind may stand before it: `image 6f9c...`."
+        ),
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+    show_names: Annotated[
+        bool, typer.Option("--show-names", help="Also say who the patient is, on this terminal only.")
+    ] = False,
+    ask_bucket: Annotated[
+        bool, typer.Option("--bucket/--no-bucket", help="Also ask the bucket itself, or take its newest listing.")
+    ] = True,
+) -> None:
+    """Say why something shows or does not; exit 0 when nothing is broken, 1 when something is, 2 when unknown."""
+    from fm_migration.cli.explain import explain as answer
+    from fm_migration.cli.explain import refusal
+
+    errors = Console(stderr=True, highlight=False)
+    if refused := refusal(console, as_json=as_json, show_names=show_names):
+        errors.print(refused, style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(2)
+    asked = " ".join(subject)
+    raise typer.Exit(
+        answer(_places(), console, errors, asked, as_json=as_json, show_names=show_names, ask_bucket=ask_bucket)
+    )
+
+
+@app.command()
+def certify(
+    output: Annotated[
+        Path | None, typer.Option(help="The file to write. Default: a new one in the folder certificates of FM_HOME.")
+    ] = None,
+    read_all: Annotated[
+        bool, typer.Option("--read-all", help="Read every original to its end, so that none is without a hash.")
+    ] = False,
+) -> None:
+    """Write a certificate: every row's state adds up, every original with its hash, and a Merkle root over them."""
+    from fm_migration.cli.certificate import certify as write
+
+    places = _places()
+    with _progress() as tell:
+        write(places, console, output, read_all, tell)
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="A certificate.")],
+    read_all: Annotated[bool, typer.Option("--read-all", help="Read every original again and compare.")] = False,
+    file_only: Annotated[bool, typer.Option("--file-only", help="Only whether the file itself is unaltered.")] = False,
+    sha256: Annotated[str | None, typer.Option(help="What the file's hash should be.")] = None,
+) -> None:
+    """Check a certificate, then against the bucket and the database; exit 1 on any difference."""
+    from fm_migration.cli.certificate import verify as check
+
+    with _progress() as tell:
+        well = check(_places, console, file, read_all, file_only, sha256, tell)
+    raise typer.Exit(0 if well else 1)
 
 
 @db.command("upgrade")

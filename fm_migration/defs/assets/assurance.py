@@ -97,14 +97,33 @@ def orphan_report(
         context.log.info("report %s: %s", report.id, report.verdict)
         yield dg.MaterializeResult(
             data_version=dg.DataVersion(report.data_version),
-            metadata={**table, **_figures(report), **_pages(settings, database, objects)},
+            metadata={**table, **_figures(report), **_publish(settings, database, objects)},
             check_results=_check_results(report),
         )
 
 
-def _pages(settings: SettingsResource, database: DatabaseResource, objects: ObjectStoreResource) -> dict[str, Any]:  # noqa: ARG001
-    """Where the report can be looked at."""
-    return {}
+def _publish(settings: SettingsResource, database: DatabaseResource, objects: ObjectStoreResource) -> dict[str, Any]:
+    """Write page and files, and say where they lie; the charts come along as pictures of counts."""
+    # Imported here, because they bring pyarrow and a renderer, which no other part of the code location needs.
+    from fm_migration.report import charts, files
+
+    values = settings.settings()
+    with database.engine().begin() as connection:
+        published = files.publish(connection, values, objects.store())
+    places = {
+        "page": published.page,
+        "latest_page": published.latest,
+        "csv": published.csv,
+        "parquet": published.parquet,
+    }
+    pictures = charts.metadata_pictures(published.data, values.zone)
+    return {
+        "page": dg.MetadataValue.path(published.page),
+        "latest_page": dg.MetadataValue.path(published.latest),
+        "csv": dg.MetadataValue.path(published.csv),
+        "parquet": dg.MetadataValue.path(published.parquet),
+        **{name: dg.MetadataValue.md(picture) for name, picture in pictures.items()},
+    }
 
 
 def _figures(report: Report) -> dict[str, Any]:

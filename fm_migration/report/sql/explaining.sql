@@ -1,0 +1,201 @@
+-- What is known of one patient, batch, photograph or object: the world as it is now, beside what we read last.
+-- Each step answers for many at once, by an index of ours or in one pass over a table of the clinic's.
+-- The steps meanings, homes and person read from `patient_now`, which `gathering.py` puts in front of them.
+
+-- step: moments
+-- As of when the answers hold: the newest reading of each source, the newest plan, the newest report.
+select export.id as export_read, export.read_at as export_read_at,
+       listing.started_at as listed_at, coalesce(listing.prefixes, '{}') as prefixes,
+       read.read_at as patients_read_at,
+       plan.id as plan, plan.applied_at as plan_applied_at, coalesce(plan.doubts, '{}') as plan_doubts,
+       report.id as report, report.made_at as report_made_at
+from (select) as always
+left join lateral (select * from fm_migration.export_read order by id desc limit 1) as export on true
+left join lateral (select * from fm_migration.inventory_snapshot order by id desc limit 1) as listing on true
+left join lateral (select * from fm_migration.patient_read order by id desc limit 1) as read on true
+left join lateral (select * from fm_migration.link_plan where kind = 'photographs' order by id desc limit 1) as plan
+    on true
+left join lateral (select * from fm_migration.report order by id desc limit 1) as report on true
+
+-- step: meanings
+-- What a UUID can be: each of these is another thing. The names of our thumbnails hold the app's UUID of the image.
+select exists (select from patient_now where patient_id = :id) as patient,
+       exists (select from patient_now where filemaker_id = :id)
+           or exists (select from fm_migration.patient_identity where filemaker_id = :id) as contact,
+       exists (select from fm_migration.patient_identity where patient_id = :id)
+           or exists (select from images_batch where object_id = :id and content_type_id = :content_type)
+           or exists (select from fm_migration.csv_metadata where contact = :id) as former,
+       exists (select from images_batch where id = :id) as batch,
+       exists (select from images_image where id = :id) as image,
+       not exists (select from images_image where id = :id and filemaker_id = :id)
+           and (exists (select from fm_migration.csv_metadata where image_id = :id)
+                or exists (select from images_image where filemaker_id = :id)
+                or exists (select from fm_migration.s3_inventory where image_id = :id and kind = 'original'))
+           as photograph
+
+-- step: homes
+-- Which living patients an id leads to: as their UUID, as their FileMaker id, or as a UUID of former days.
+select asked.id, 'uuid' as way, now.patient_id
+from unnest(cast(:ids as uuid[])) as asked (id) join patient_now as now on now.patient_id = asked.id
+union
+select asked.id, 'filemaker_id', now.patient_id
+from unnest(cast(:ids as uuid[])) as asked (id) join patient_now as now on now.filemaker_id = asked.id
+union
+select asked.id, 'history', now.patient_id
+from unnest(cast(:ids as uuid[])) as asked (id)
+join fm_migration.patient_identity as former on former.patient_id = asked.id
+join patient_now as now on now.filemaker_id = former.filemaker_id
+where now.patient_id <> asked.id
+
+-- step: known_before
+-- Ids of people whom the history knows, whether they are in the app now or not.
+select asked.id from unnest(cast(:ids as uuid[])) as asked (id)
+where exists (select from fm_migration.patient_identity where patient_id = asked.id)
+   or exists (select from fm_migration.patient_identity where filemaker_id = asked.id)
+
+-- step: archived
+select id from patients where id = any(cast(:ids as uuid[])) and to_jsonb(patients) ->> 'archived' = 'true'
+
+-- step: names
+select id, concat_ws(' ', to_jsonb(patients) ->> 'first_name', to_jsonb(patients) ->> 'last_name') as name
+from patients where id = any(cast(:ids as uuid[])) order by 2
+
+-- step: person
+-- All ids of one person: the FileMaker ids, and the UUIDs that belong or belonged to them. Of a FileMaker id that two
+-- living patients share, the other one's UUID is left out.
+select person.id
+from (
+    select filemaker_id from patient_now where patient_id = any(cast(:ids as uuid[])) and filemaker_id is not null
+    union select filemaker_id from fm_migration.patient_identity
+          where patient_id = any(cast(:ids as uuid[])) or filemaker_id = any(cast(:ids as uuid[]))
+) as filemaker
+cross join lateral (
+    select filemaker.filemaker_id as id
+    union all
+    select known.patient_id from fm_migration.patient_identity as known
+    where known.filemaker_id = filemaker.filemaker_id
+      and not exists (select from patient_now where patient_now.patient_id = known.patient_id)
+) as person
+union
+select unnest(cast(:ids as uuid[]))
+
+-- step: rows_of_person
+select row_number from fm_migration.csv_metadata where contact = any(cast(:ids as uuid[])) order by row_number
+
+-- step: images_of_person
+select image.id
+from images_batch as batch join images_image as image on image.batch_id = batch.id
+where batch.content_type_id = :content_type and batch.object_id = any(cast(:ids as uuid[]))
+
+-- step: batches_of_person
+select count(*) as batches from images_batch
+where content_type_id = :content_type and object_id = any(cast(:ids as uuid[]))
+
+-- step: rows_named
+-- Rows by recid as it is written, with or without leading zeros, by number, or by the photograph's FileMaker UUID.
+select row_number, recid, image_id from fm_migration.csv_metadata
+where recid = any(cast(:recids as text[])) or row_number = any(cast(:rows as bigint[]))
+   or image_id = any(cast(:image_ids as uuid[]))
+order by row_number
+
+-- step: rows_like
+select row_number from fm_migration.csv_metadata where ltrim(recid, '0') = ltrim(:recid, '0') order by row_number
+
+-- step: keys_named
+select key, kind from fm_migration.s3_inventory
+where key = any(cast(:keys as text[])) or recid = any(cast(:recids as text[]))
+   or image_id = any(cast(:image_ids as uuid[]))
+order by vanished is not null, length(key) - length(replace(key, '/', '')), key
+
+-- step: keys_ending
+-- Objects by their names alone, without the folders.
+select key, kind from fm_migration.s3_inventory where right(key, length(cast(:name as text)) + 1) = '/' || cast(:name as text)
+order by vanished is not null, key limit 10
+
+-- step: rows
+-- Rows of the export, with how often their recid stands in it, whether those rows contradict each other, the original
+-- that is theirs as far as it was listed, and what the newest plan says of them.
+select csv.row_number, csv.recid, csv.contact, csv.contact_text = '' as names_nobody, csv.taken_on,
+       csv.problems, case when shared.records > 1 then null else csv.image_id end as image_id,
+       coalesce(twin.times, 1) as times, coalesce(twin.versions > 1, false) as contradicted,
+       coalesce(twin.first, csv.row_number) as first_of_recid,
+       original.key as original, photo.state, photo.clinic_image as planned_image, photo.batch_id as planned_batch,
+       photo.month
+from fm_migration.csv_metadata as csv
+left join fm_migration.photo on photo.row_number = csv.row_number
+left join lateral (
+    select count(*) as times, min(row_number) as first,
+           count(distinct (coalesce(contact::text, contact_text), taken_on, image_id)) as versions
+    from fm_migration.csv_metadata as same where same.recid = csv.recid
+) as twin on true
+left join lateral (
+    select count(distinct recid) as records from fm_migration.csv_metadata as same where same.image_id = csv.image_id
+) as shared on true
+left join lateral (
+    select key from (
+        select *, 1 as way from fm_migration.s3_inventory where kind = 'original' and recid = csv.recid
+        union all
+        select *, 2 from fm_migration.s3_inventory
+        where kind = 'original' and image_id = csv.image_id and shared.records < 2
+    ) as named
+    order by vanished is not null, way, length(key) - length(replace(key, '/', '')), size = 0, last_modified desc, key
+    limit 1
+) as original on true
+where csv.row_number = any(cast(:rows as bigint[]))
+
+-- step: images
+-- Images of the app by id, by the photograph's FileMaker UUID, by the batch or by the key of either file; with whose
+-- they are, and what we know of their thumbnails.
+select image.id, image.s3_key as key, image.batch_id as batch, image.filemaker_id, image.uploaded_at,
+       image.uploaded_by_id is not null as by_hand, image.s3_thumbnail_key as thumbnail_key,
+       batch.id is not null as has_batch, coalesce(batch.content_type_id = :content_type, false) as of_patients,
+       batch.object_id as owner, patients.id is not null as owner_lives,
+       mine.state as thumbnail_state, mine.reason as thumbnail_reason, mine.key as our_thumbnail,
+       mine.source_key as thumbnail_source, mine.source_etag as thumbnail_etag, mine.made_at as thumbnail_made_at,
+       mine.undone_at is not null as thumbnail_undone, coalesce(mine.mirrored_side, false) as mirrored_side,
+       photo.row_number as photo_row, photo.month as photo_month
+from images_image as image
+left join images_batch as batch on batch.id = image.batch_id
+left join patients on patients.id = batch.object_id and batch.content_type_id = :content_type
+left join fm_migration.thumbnail as mine on mine.clinic_image = image.id
+left join lateral (select row_number, month from fm_migration.photo
+                   where clinic_image = image.id order by row_number limit 1) as photo on true
+where image.id = any(cast(:ids as uuid[])) or image.filemaker_id = any(cast(:filemaker_ids as uuid[]))
+   or image.s3_key = any(cast(:keys as text[])) or image.batch_id = any(cast(:batches as uuid[]))
+   or image.s3_thumbnail_key = any(cast(:thumbnail_keys as text[]))
+order by (patients.id is not null) desc, image.s3_thumbnail_key <> '' desc, image.uploaded_at, image.id
+
+-- step: objects
+-- Objects as they were listed last; of one that has vanished, when it was missed, and where the same content lies now.
+with asked as (
+    select * from fm_migration.s3_inventory where key = any(cast(:keys as text[]))
+), lost as (
+    select distinct etag, size from asked where vanished is not null and size > 0
+), found as (
+    select lost.etag, lost.size, min(other.key) as key
+    from fm_migration.s3_inventory as other join lost on lost.etag = other.etag and lost.size = other.size
+    where other.vanished is null and other.kind = 'original'
+    group by lost.etag, lost.size
+)
+select asked.key, asked.kind, asked.recid, asked.image_id, asked.size, asked.etag, asked.last_modified,
+       asked.extension, missed_by.started_at as missed_at, found.key as moved_to
+from asked
+left join fm_migration.inventory_snapshot as missed_by on missed_by.id = asked.vanished
+left join found on asked.vanished is not null and found.etag = asked.etag and found.size = asked.size
+
+-- step: batch
+-- A batch, with what it holds and what its count says; and the other imported batches of its patient and name.
+select batch.id, batch.object_id as owner, batch.content_type_id = :content_type as of_patients,
+       batch.uploaded_by_id is not null as by_hand, batch.image_count as says,
+       (select count(*) from images_image where batch_id = batch.id) as has,
+       (select count(*) from images_batch as other
+        where other.object_id = batch.object_id and other.content_type_id = batch.content_type_id
+          and other.name = batch.name and other.id <> batch.id and other.uploaded_by_id is null
+          and exists (select from images_image where batch_id = other.id)) as namesakes
+from images_batch as batch where batch.id = :id
+
+-- step: recorded
+-- What the newest report has found about these subjects.
+select class, subject, first_seen, waiver from fm_migration.finding
+where subject = any(cast(:subjects as text[])) and last_report = (select max(id) from fm_migration.report)
+order by class, subject
