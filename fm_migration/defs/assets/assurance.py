@@ -110,12 +110,6 @@ def _publish(settings: SettingsResource, database: DatabaseResource, objects: Ob
     values = settings.settings()
     with database.engine().begin() as connection:
         published = files.publish(connection, values, objects.store())
-    places = {
-        "page": published.page,
-        "latest_page": published.latest,
-        "csv": published.csv,
-        "parquet": published.parquet,
-    }
     pictures = charts.metadata_pictures(published.data, values.zone)
     return {
         "page": dg.MetadataValue.path(published.page),
