@@ -191,7 +191,7 @@ def _config(colours: Colours) -> Spec:
         },
         "legend": {
             "labelColor": colours.ink, "labelFontSize": 12, "symbolType": "square", "symbolSize": 90,
-            "orient": "top", "title": None, "offset": 12,
+            "orient": "top", "title": None, "offset": 12, "columnPadding": 16,
         },
         "padding": 4 if colours.ground is None else 16,
     }  # fmt: skip

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import csv
 import json
+import mmap
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -94,10 +96,10 @@ def publish(connection: Connection, settings: Settings, store: ObjectStore | Non
     with tempfile.TemporaryDirectory(prefix="fm-migration-report-") as folder:
         findings = write_tables(reading.stream_findings(connection, data), Path(folder))
         made = page.make_page(data, reading.shown_findings(connection, data, page.ROOM), settings.zone)
-        for name in (CSV, PARQUET):
-            place.put(f"{data.report}/{name}", Path(folder, name).read_bytes(), _TYPES[name])
-    place.put(f"{data.report}/{PAGE}", made.text().encode(), _TYPES[PAGE])
-    place.put(LATEST, made.text(beside=f"{data.report}/").encode(), _TYPES[LATEST])
+        Path(folder, PAGE).write_text(made.text(), encoding="utf-8")
+        Path(folder, LATEST).write_text(made.text(beside=f"{data.report}/"), encoding="utf-8")
+        for name in (CSV, PARQUET, PAGE, LATEST):
+            place.put(name if name == LATEST else f"{data.report}/{name}", Path(folder, name))
     return Published(
         report=data.report,
         page=place.address(f"{data.report}/{PAGE}"),
@@ -117,12 +119,12 @@ class Folder:
 
     root: Path
 
-    def put(self, name: str, body: bytes, _content_type: str) -> None:
+    def put(self, name: str, source: Path) -> None:
         target = self.root / name
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             target.parent.mkdir(exist_ok=True)
-            _replace(target, body)
+            _replace(target, source)
         except OSError as error:
             raise FmMigrationError(
                 "writing the report to",
@@ -142,10 +144,11 @@ class Prefix:
     store: ObjectStore
     prefix: str
 
-    def put(self, name: str, body: bytes, content_type: str) -> None:
+    def put(self, name: str, source: Path) -> None:
         # The name stays and the content changes: nobody should be shown yesterday's.
         cache_control = "no-cache" if name == LATEST else None
-        self.store.put(self.prefix + name, body, content_type, cache_control=cache_control)
+        with source.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as body:
+            self.store.put(self.prefix + name, body, _TYPES[source.name], cache_control=cache_control)
 
     def address(self, name: str) -> str:
         return f"s3://{self.store.bucket}/{quote(self.prefix + name)}"
@@ -241,12 +244,13 @@ def _in_blocks(records: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any
         yield block
 
 
-def _replace(target: Path, body: bytes) -> None:
-    """Write beside the target and rename, so that a reader finds the old file or the new one, and both whole."""
+def _replace(target: Path, source: Path) -> None:
+    """Copy beside the target and rename, so that a reader finds the old file or the new one, and both whole."""
     number, draft = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
-        with os.fdopen(number, "wb") as file:
-            file.write(body)
+        with os.fdopen(number, "wb") as file, source.open("rb") as content:
+            shutil.copyfileobj(content, file)
+        # As any other file would be: who may come near is decided by the folder.
         Path(draft).chmod(0o644)
         Path(draft).replace(target)
     except BaseException:

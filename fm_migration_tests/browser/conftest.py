@@ -15,6 +15,12 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 DESKTOP, PHONE = (1280, 900), (390, 844)
+#: Containers have neither user namespaces for the sandbox nor a graphics card.
+ARGUMENTS = ("--no-sandbox", "--disable-gpu")
+
+
+def find_chromium() -> str | None:
+    return next(filter(None, map(shutil.which, NAMES)), None)
 
 
 @dataclass
@@ -34,12 +40,11 @@ class Watched:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    path = next(filter(None, map(shutil.which, NAMES)), None)
+    path = find_chromium()
     if path is None:
         pytest.skip("no Chromium here; install Debian's package chromium to run the browser tests")
     with sync_playwright() as playwright:
-        # Containers have neither user namespaces for the sandbox nor a graphics card.
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
         browser.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from collections import Counter
+from mmap import mmap
 from typing import Any
 
 import pytest
@@ -38,7 +39,7 @@ class TroubledStore(ObjectStore):
         self._suffer("read", key)
         return super().read(key, **options)
 
-    def put(self, key: str, body: bytes, content_type: str, **options: Any) -> str:
+    def put(self, key: str, body: bytes | mmap, content_type: str, **options: Any) -> str:
         self._suffer("put", key)
         return super().put(key, body, content_type, **options)
 
