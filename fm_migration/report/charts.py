@@ -26,6 +26,8 @@ _PNG_SCALE = 1.6
 _PNG_COLOURS = 48
 
 _FONT = "system-ui, -apple-system, Segoe UI, Roboto, Helvetica, Arial, sans-serif"
+#: Two reports are no reason for two walls.
+_FEW_RUNS, _WIDEST_BAR = 8, 30
 _MOST_LABELS = {"wide": 6, "narrow": 4}
 
 Spec = dict[str, Any]
@@ -287,7 +289,7 @@ def _stack(runs: Sequence[Run], zone: tzinfo, colours: Colours, size: str, parts
         "height": 190,
         "data": {"values": values},
         # Without round corners: Vega clips them with ids that several pictures on a page would share.
-        "mark": {"type": "bar"},
+        "mark": {"type": "bar", **({"width": _WIDEST_BAR} if len(runs) <= _FEW_RUNS else {})},
         "encoding": {
             "x": {"field": "run", "type": "ordinal", "sort": None, "axis": {"title": None, **shown}},
             "y": {"field": "number", "type": "quantitative", "axis": counted},
