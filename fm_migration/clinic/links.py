@@ -59,7 +59,7 @@ update fm_migration.link_plan set hash = :hash, applied_at = now(), applied_run_
 """)
 _TABLES_OF_PLAN = text("""
 select distinct table_name, (select jsonb_object_keys(after) limit 1) as column_name
-from fm_migration.planned_change where plan_id = :plan and action = 'update'
+from fm_migration.planned_change where plan_id = :plan and action = 'update' and table_name <> 'bucket'
 """)
 
 

@@ -6,11 +6,11 @@ No `from __future__ import annotations` here: Dagster reads the types of configs
 import dagster as dg
 from pydantic import Field
 
-from fm_migration.clinic import applying
+from fm_migration.clinic import repairing
 from fm_migration.defs.assets.clinic import WRITES_LINKS
 from fm_migration.defs.assets.thumbnails import MAKES_THUMBNAILS
 from fm_migration.defs.failures import readable_failures
-from fm_migration.defs.resources import DatabaseResource
+from fm_migration.defs.resources import DatabaseResource, ObjectStoreResource
 
 #: The tag by which Dagster ends a run that takes longer than so many seconds.
 MAX_RUNTIME = "dagster/max_runtime"
@@ -54,10 +54,11 @@ class UndoConfig(dg.Config):
 
 
 @dg.op(tags=WRITES_LINKS, pool="database", description="Puts back every row that nobody has changed since.")
-def undo(context: dg.OpExecutionContext, config: UndoConfig, database: DatabaseResource) -> None:
+def undo(
+    context: dg.OpExecutionContext, config: UndoConfig, database: DatabaseResource, objects: ObjectStoreResource
+) -> None:
     with readable_failures():
-        with database.engine().begin() as connection:
-            done = applying.undo_plan(connection, config.plan)
+        done = repairing.undo(database.engine(), objects.store(), config.plan)
         context.log.info("plan %s: %s rows restored, %s left", done.plan, done.restored, len(done.left))
         context.add_output_metadata({"restored": done.restored, "left": list(done.left[:100])})
 

@@ -38,7 +38,8 @@ class Watched:
         return [url for url in self.requests if url.partition("#")[0] != own and not url.startswith("data:")]
 
 
-@pytest.fixture(scope="session")
+# No longer than a module: as long as it runs, this thread has a running event loop, which Dagster's own does not bear.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     path = find_chromium()
     if path is None:
