@@ -44,6 +44,8 @@ PACKAGE = sql.__name__
 ALWAYS_LISTED = 20
 #: How far the clocks of the app, of the database and of the object store may be apart.
 CLOCK_SKEW = timedelta(minutes=5)
+#: The object store tells the time in whole seconds, so a listing may have begun so much later than it says.
+WHOLE_SECOND = timedelta(seconds=1)
 #: How long staff may take from making a batch to its last image.
 UPLOAD_TIME = timedelta(minutes=15)
 #: How long a run may take from a thumbnail's object to the row that shows it.
@@ -235,7 +237,7 @@ def _readings(connection: Connection, settings: Settings) -> dict[str, Any]:
         "thumbnail_prefix": settings.thumbnail_prefix,
         "listed_at": row["started_at"] - CLOCK_SKEW,
         "export_read_at": row["read_at"] - CLOCK_SKEW,
-        "export_is_newer": row["read_at"] > row["started_at"],
+        "export_is_newer": row["read_at"] > row["started_at"] + WHOLE_SECOND,
         "upload_time": UPLOAD_TIME,
         "making_time": MAKING_TIME,
     }
