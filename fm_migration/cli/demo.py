@@ -76,7 +76,8 @@ def _visible(places: Places) -> int:
 def _tell(console: Console, result: dg.ExecuteInProcessResult, *assets: str) -> None:
     """What each asset says of itself, in a line."""
     for asset in assets:
-        (event,) = result.asset_materializations_for_node(asset)
+        # Of a run for several months, each month's event tells of the whole run.
+        event, *_ = result.asset_materializations_for_node(asset)
         told = {name: entry.value for name, entry in event.metadata.items()}
         words = told.get("summary") or ", ".join(
             f"{told[name]:,} {name.replace('_', ' ')}"
