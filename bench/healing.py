@@ -157,7 +157,7 @@ def _imported(dagster: Dagster, database_url: str, seed: int) -> Iterator[Clinic
 def heal_once(clinic: Clinic, way: str) -> Healing:
     """One re-import, healed."""
     before = clinic.at_home()
-    known = {run.run_id for run in clinic.dagster.runs()}
+    known = {run.run_id for run in clinic.dagster.healings()}
     committed = clinic.reimport()
     during = clinic.at_home()
     hook = _call_hook(clinic.dagster) if way == HOOK else None
@@ -232,11 +232,11 @@ def play_bursts(size: float, bursts: int, delay: float, seed: int) -> int:
         for number in range(1, bursts + 1):
             clinic.dagster.slow_down(delay)
             gaps = [chance.uniform(0, LONGEST_GAP_SECONDS) for _ in range(REIMPORTS_IN_A_BURST - 1)]
-            known = {run.run_id for run in clinic.dagster.runs()}
+            known = {run.run_id for run in clinic.dagster.healings()}
             before = clinic.at_home()
             taken = _burst(clinic, gaps, before)
             loads.append(os.getloadavg()[0])
-            runs = [run for run in clinic.dagster.runs() if run.run_id not in known]
+            runs = [run for run in clinic.dagster.healings() if run.run_id not in known]
             failed = sum(run.status == dg.DagsterRunStatus.FAILURE for run in runs)
             words = "LOST" if taken is None else f"converged {taken:.1f} s after the last commit"
             print(

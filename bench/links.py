@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 import psycopg
@@ -246,6 +247,9 @@ class Clinics:
             sql_floor.import_photographs(connection, str(self.folder))
 
 
+AnyClinics = TypeVar("AnyClinics", bound=Clinics)
+
+
 def _reimport_once(url: str) -> None:
     clinic_data.reimport_patients(url, 2)
 
@@ -387,14 +391,14 @@ def report(what: str, outcome: Outcome) -> str:
 
 
 @contextmanager
-def open_clinics(size: Size) -> Iterator[Clinics]:
+def open_clinics(size: Size, kind: type[AnyClinics]) -> Iterator[AnyClinics]:
     """A PostgreSQL and a folder for the length of the block. The server's settings are the embedded stack's."""
     with tempfile.TemporaryDirectory(prefix="bench-links-") as folder:
         data, port, password = Path(folder, "postgres"), ports.free_port(), "benchmark"
         postgres.make_data_folder(data, password)
         server = postgres.start(data, port, password, Path(folder, "postgres.log"))
         try:
-            yield Clinics(partial(postgres.url, port, password), size, Path(folder, "files"), server=server)
+            yield kind(partial(postgres.url, port, password), size, Path(folder, "files"), server=server)
         finally:
             postgres.stop(server)
 
@@ -414,7 +418,7 @@ def main(arguments: Sequence[str]) -> int:
     without = (ORM,) if options.million or options.without_orm else ()
     if options.million:
         print("The ORM is left out: each of its queries would read a whole table, and nobody has waited for that.")
-    with open_clinics(size) as clinics:
+    with open_clinics(size, Clinics) as clinics:
         for name in options.scenarios or SCENARIOS:
             what = SCENARIOS[name].what.format(stale=size.sessions * STALE_GENERATIONS)
             outcome = run(SCENARIOS[name], clinics, size, options.runs, options.warm_up, without)

@@ -30,6 +30,7 @@ import psycopg
 from sqlalchemy import Engine, text
 
 from bench.harness import MARKDOWN_HEADER, BenchError, Call, Comparison, Spread, compare
+from bench.peers.clinic_data import settle
 from bench.peers.staging_bucket import FOLDER, keys_of
 from bench.peers.staging_export import as_copy_rows, row_by_row, write_export
 from fm_migration import database, staging
@@ -398,6 +399,7 @@ def _move_patients(bench: Bench, name: str) -> None:
         bench.sql("truncate fm_migration.patient_identity, fm_migration.patient_read cascade")
     if name == "after a re-import":
         bench.sql("update patients set id = gen_random_uuid()")
+        settle(bench.stack.database_url(DATABASE))
 
 
 # --- the command line --------------------------------------------------------------------------------------------

@@ -76,6 +76,11 @@ class Settings(BaseSettings):
         default="fm-migration/",
         description="Where reports and quarantined thumbnails go. Must not lie inside a dump prefix.",
     )
+    reports: str | None = Field(
+        default=None,
+        description="Where the pages of the reports go: a folder or `s3://bucket/prefix`. Unset: `reports/` below "
+        "FM_OWN_PREFIX, on the embedded stack below FM_HOME.",
+    )
     export: str | None = Field(
         default=None,
         description="FileMaker's export: a file, a folder (its newest matching file is taken) or `s3://bucket/key`. "
@@ -151,6 +156,18 @@ class Settings(BaseSettings):
         description="How many runs of thumbnails, queued ones included, the sensor `pending_thumbnails` lets be on "
         "their way at a time, one for each month. 0: it starts none, a person does.",
     )
+    implausible_share: float = Field(
+        default=0.2,
+        gt=0,
+        le=1,
+        description="Which share of what it is about a class of findings may hold before the report takes it for a "
+        "mistake of ours and counts it instead of listing it. Up to 20 are always listed.",
+    )
+    waivers: Path | None = Field(
+        default=None,
+        description="A CSV file with the columns class, subject, reason, date: findings that the clinic accepts. They "
+        "are counted apart (docs/report.md).",
+    )
     app_schema: str = Field(default="public", description="Schema of the Django app's tables.")
     sample_size: float = Field(
         default=0.05,
@@ -183,6 +200,7 @@ class Settings(BaseSettings):
         "objects_secret_key",
         "export",
         "inventory_reports",
+        "reports",
         mode="before",
     )
     @classmethod
@@ -230,6 +248,15 @@ class Settings(BaseSettings):
             parts = urlsplit(value)
             if parts.scheme != "s3" or not parts.netloc:
                 raise ValueError("must begin with s3://bucket")
+        return value
+
+    @field_validator("reports")
+    @classmethod
+    def _is_a_place(cls, value: str | None) -> str | None:
+        if value is not None and "://" in value:
+            parts = urlsplit(value)
+            if parts.scheme != "s3" or not parts.netloc or not parts.path.strip("/"):
+                raise ValueError("must be a folder or begin with s3://bucket/prefix")
         return value
 
     @field_validator("clinic_timezone")

@@ -32,7 +32,9 @@ app = typer.Typer(
 db = typer.Typer(help="Our own schema in the clinic's database.", no_args_is_help=True)
 sample = typer.Typer(help="The sample clinic of the embedded stack.", no_args_is_help=True)
 stack = typer.Typer(help="The embedded PostgreSQL and object server.", no_args_is_help=True)
+repair = typer.Typer(help="Taking away what earlier broken runs have left, by a plan.", no_args_is_help=True)
 app.add_typer(db, name="db")
+app.add_typer(repair, name="repair")
 app.add_typer(sample, name="sample")
 app.add_typer(stack, name="stack")
 
@@ -190,6 +192,24 @@ def verify(
     with _progress() as tell:
         well = check(_places, console, file, read_all, file_only, sha256, tell)
     raise typer.Exit(0 if well else 1)
+
+
+@repair.command("plan")
+def repair_plan(
+    classes: Annotated[list[str], typer.Argument(help="Classes of findings, such as image_doubled batch_empty.")],
+) -> None:
+    """Plan the repair of all findings of these classes in the newest report; nothing is changed yet."""
+    from fm_migration.cli.repair import plan
+
+    plan(_places(), console, classes)
+
+
+@repair.command("apply")
+def repair_apply(plan: Annotated[int, typer.Argument(help="The number of a repair plan.")]) -> None:
+    """Apply a repair plan. Each row is looked at again; `fm-migration undo` takes it back."""
+    from fm_migration.cli.repair import apply
+
+    apply(_places(), console, plan)
 
 
 @db.command("upgrade")

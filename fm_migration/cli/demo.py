@@ -21,9 +21,11 @@ from fm_migration.cli.instance import open_instance, prepare_dagster_home
 from fm_migration.cli.jobs import run_job
 from fm_migration.clinic import applying
 from fm_migration.clinic.states import State
+from fm_migration.defs.partitions import MONTH
 from fm_migration.doctor import examine
 from fm_migration.errors import FmMigrationError
 from fm_migration.places import Places, find_places
+from fm_migration.report.classes import FindingClass
 from fm_migration.settings import Settings, load_settings
 
 
@@ -42,6 +44,9 @@ def run_demo(console: Console) -> None:
         with _scene(console, "The photographs are imported (job import_photographs)"):
             _tell(console, run_job("import_photographs", instance), "link_plan", "image_batches", "patient_links")
             _show_states(console, places)
+        with _scene(console, "Thumbnails are made (job make_thumbnails, all months in one run)"):
+            months = instance.get_dynamic_partitions(MONTH)
+            _tell(console, run_job("make_thumbnails", instance, partitions=months), "thumbnails")
         with _scene(console, "The clinic re-imports its patients: everybody gets a new UUID"):
             _reimport(settings)
             console.print(f"  {_visible(places):,} images are visible: everybody sees an empty gallery")
@@ -49,6 +54,8 @@ def run_demo(console: Console) -> None:
             result = run_job("heal_links", instance)
             _tell(console, result, "patient_map", "link_plan", "image_batches", "patient_links")
             console.print(f"  {_visible(places):,} images are visible again")
+        with _scene(console, "The report tells what is left for a person to do (job report)"):
+            _show_report(console, run_job("report", instance))
     console.print("\nEverything went well. `make dev` opens the Dagster UI on the same clinic.", style="bold green")
 
 
@@ -85,6 +92,18 @@ def _show_states(console: Console, places: Places) -> None:
         for state, count in connection.execute(text("select * from fm_migration.state_count order by 2 desc")):
             table.add_row(state, f"{count:,}", State(state).meaning)
     console.print(table)
+
+
+def _show_report(console: Console, result: dg.ExecuteInProcessResult) -> None:
+    (event,) = result.asset_materializations_for_node("orphan_report")
+    table = Table("finding", "number", "meaning", box=None, pad_edge=True)
+    for name in FindingClass:
+        count = event.metadata[f"finding/{name.value}"].value
+        if count:
+            table.add_row(name.value, f"{count:,}", name.meaning)
+    console.print(table)
+    console.print(f"  {event.metadata['verdict'].value}", soft_wrap=True)
+    console.print(f"  The page: {event.metadata['latest_page'].value}", soft_wrap=True, markup=False)
 
 
 def _refuse_the_real_clinic(settings: Settings) -> None:

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import text
 
-from fm_migration.clinic import applying
+from fm_migration.clinic import repairing
 from fm_migration.drill import Rehearsal, rehearse
 from fm_migration.places import Places
 
@@ -31,8 +31,7 @@ def print_plans(places: Places, console: Console, most: int) -> None:
 
 
 def undo(places: Places, console: Console, plan: int) -> None:
-    with places.engine.begin() as connection:
-        done = applying.undo_plan(connection, plan)
+    done = repairing.undo(places.engine, places.store, plan)
     console.print(f"plan {done.plan}: {done.restored:,} rows are as they were before")
     if done.left:
         console.print(f"{len(done.left):,} rows were changed by somebody since, and left:")

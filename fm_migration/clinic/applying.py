@@ -47,9 +47,21 @@ select planned.table_name, planned.row_id from fm_migration.change
 join fm_migration.planned_change as planned on planned.id = change.planned_id
 where change.plan_id = :plan and change.outcome = 'applied' and change.undo_outcome = 'overtaken' order by 1, 2
 """)
+#: What rows of other tables refer to: foreign keys, and generic links to images and batches.
+_REFERRED = text("create temporary table referred (id text primary key) on commit drop")
+_FOREIGN_KEYS = text("""
+select relation.conrelid::regclass::text as table_name, attribute.attname as column_name
+from pg_constraint as relation
+join pg_attribute as attribute on attribute.attrelid = relation.conrelid and attribute.attnum = any (relation.conkey)
+where relation.contype = 'f' and relation.conparentid = 0
+  and relation.confrelid in (to_regclass('images_image'), to_regclass('images_batch'))
+  and not (relation.conrelid = to_regclass('images_image') and relation.confrelid = to_regclass('images_batch'))
+""")
 _LEAVE_OVERTAKEN = text("""
 update fm_migration.change set undo_outcome = 'overtaken'
-where plan_id = :plan and outcome = 'applied' and undone_at is null
+from fm_migration.planned_change as planned
+where change.plan_id = :plan and outcome = 'applied' and undone_at is null
+  and planned.id = change.planned_id and planned.table_name <> 'bucket'
 """)
 _VISIBLE = text("""
 select count(*) from images_image as image
@@ -94,6 +106,7 @@ def apply_plan(
     """Apply a plan of photographs in the caller's transaction. A plan that was applied already changes nothing."""
     lock_links(connection)
     plan = find_plan(connection, plan_id)
+    _refuse_kind(plan, "photographs")
     if plan["applied_at"] is None:
         _refuse_unapproved(plan, approve)
         _refuse_stale(connection, plan)
@@ -110,6 +123,46 @@ def apply_plan(
     return _outcome(connection, plan)
 
 
+def apply_repair_rows(connection: Connection, plan_id: int, *, run_id: str | None = None) -> Applied:
+    """Apply a repair plan's rows in the caller's transaction; each is looked at again. Its objects are moved apart."""
+    lock_links(connection)
+    plan = find_plan(connection, plan_id)
+    _refuse_kind(plan, "repair")
+    if plan["undone_at"] is not None:
+        raise StalePlanError("applying", f"plan {plan_id}", "it was undone", "Make a new one")
+    if plan["applied_at"] is None:
+        contract.verify(connection)
+        list_referred(connection)
+        changes.apply_deletes(connection, plan_id, "images_image", run_id)
+        changes.apply_updates(connection, plan_id, "images_image", changes.CHANGEABLE["images_image"], run_id)
+        changes.apply_updates(connection, plan_id, "images_batch", changes.CHANGEABLE["images_batch"], run_id)
+        changes.apply_deletes(connection, plan_id, "images_batch", run_id)
+        changes.recount(connection, plan_id)
+        changes.record_overtaken(connection, plan_id, run_id)
+        connection.execute(_APPLIED, {"plan": plan_id, "run_id": run_id})
+    return _outcome(connection, plan)
+
+
+def list_referred(connection: Connection) -> None:
+    """Fill `referred`: whatever other tables of the app hang on images and batches, these must not be removed."""
+    from fm_migration.clinic.links import find_link_columns  # which imports this module for its lock
+
+    connection.execute(_REFERRED)
+    add = "insert into referred select distinct lower({column}::text) from {table} where {which} on conflict do nothing"
+    for key in connection.execute(_FOREIGN_KEYS).all():
+        column = '"' + key.column_name.replace('"', '""') + '"'
+        which = f"{column} is not null"
+        connection.execute(text(add.format(column=column, table=key.table_name, which=which)))
+    of_images = (
+        "select id from django_content_type where (app_label, model) in (('images', 'image'), ('images', 'imagebatch'))"
+    )
+    for link in find_link_columns(connection):
+        column = '"' + link.column.replace('"', '""') + '"'
+        which = f'{column} is not null and "{link.content_type_column}" in ({of_images})'
+        connection.execute(text(add.format(column=column, table=link.table, which=which)))
+    connection.execute(text("analyze referred"))
+
+
 def undo_plan(connection: Connection, plan_id: int) -> Undone:
     """Put back every before-image that nobody has changed since. Doing it twice does nothing the second time."""
     lock_links(connection)
@@ -119,6 +172,8 @@ def undo_plan(connection: Connection, plan_id: int) -> Undone:
 
         return thumbnailing.undo(connection, plan_id)
     before = _undone_count(connection, plan_id)
+    for table in ("images_batch", "images_image"):
+        changes.undo_deletes(connection, plan_id, table)
     for table, columns in changes.CHANGEABLE.items():
         changes.undo_updates(connection, plan_id, table, columns)
     for link in _other_tables(connection, plan_id):
@@ -165,6 +220,16 @@ def visible_images(connection: Connection) -> int:
     """How many images the galleries of living patients show."""
     content_type = contract.patient_content_type_id(connection)
     return int(connection.execute(_VISIBLE, {"content_type": content_type}).scalar_one())
+
+
+def _refuse_kind(plan: Mapping[str, object], kind: str) -> None:
+    if plan["kind"] != kind:
+        raise DatabaseError(
+            "applying",
+            f"plan {plan['id']}",
+            f"it is a plan of {plan['kind']}, not of {kind}",
+            "`fm-migration plans` tells the kinds; a repair is applied by `fm-migration repair apply`",
+        )
 
 
 def _refuse_unapproved(plan: Mapping[str, object], approve: str | None) -> None:

@@ -15,7 +15,7 @@ CHANGEABLE: dict[str, tuple[str, ...]] = {
     "images_batch": ("object_id", "image_count"),
     "images_image": (
         "batch_id", "s3_thumbnail_key", "thumbnail_size", "width", "height", "mime_type", "category", "caption",
-        "date_taken", "filemaker_id",
+        "date_taken", "filemaker_id", "s3_key",
     ),
 }  # fmt: skip
 
@@ -61,7 +61,28 @@ _UPDATE_ALLOWED = {
         (not wanted.after ? 'batch_id' or (wanted.after ->> 'batch_id')::uuid in (select id from homes))
         and not exists (select from images_image as other
                         where other.filemaker_id = (wanted.after ->> 'filemaker_id')::uuid)
+        and case when wanted.after ? 's3_key' then wanted.after ->> 's3_key' not in (select s3_key from images_image)
+                      and exists (select from fm_migration.s3_inventory as object
+                                  where object.key = wanted.after ->> 's3_key' and object.vanished is null)
+                 else true end
     """,
+}
+#: What must still be so for a row to be removed, beside that it is as it was and that nothing refers to it.
+_DELETE_ALLOWED = {
+    "images_image": """
+        exists (select from images_image as kept where kept.id = (wanted.after ->> 'kept')::uuid)
+        and not exists (select from fm_migration.photo where photo.clinic_image = target.id)
+    """,
+    "images_batch": "not exists (select from images_image as image where image.batch_id = target.id)",
+}
+#: What must be so for a row that was removed to be made again, beside that its id is free.
+_RESTORE_ALLOWED = {
+    "images_image": """
+        exists (select from images_batch as batch where batch.id = (wanted.before ->> 'batch_id')::uuid)
+        and not exists (select from images_image as other
+                        where other.filemaker_id = (wanted.before ->> 'filemaker_id')::uuid)
+    """,
+    "images_batch": "true",
 }
 #: What must still be so for a row to be put back. An image cannot go back into a batch that was deleted, and a batch
 #: into which somebody has uploaded since would take that picture along.
@@ -153,13 +174,44 @@ def apply_updates(
     )
 
 
+def apply_deletes(connection: Connection, plan: int, table: str, run_id: str | None) -> None:
+    """Remove the plan's rows of one table, where they still are as they were and nothing in `referred` needs them."""
+    connection.execute(
+        text(f"""
+        insert into fm_migration.change (planned_id, plan_id, outcome, run_id)
+        select wanted.id, :plan, 'already', :run_id from fm_migration.planned_change as wanted
+        where plan_id = :plan and table_name = '{table}' and action = 'delete'
+          and not exists (select from {table} as target where target.id = wanted.row_id::uuid)
+        """),
+        {"plan": plan, "run_id": run_id},
+    )
+    connection.execute(
+        text(f"""
+        with wanted as (
+            select id, row_id::uuid as row_id, before, after from fm_migration.planned_change as wanted
+            where plan_id = :plan and table_name = '{table}' and action = 'delete'
+              and row_id not in (select id from referred)
+        ), done as (
+            delete from {table} as target using wanted
+            where target.id = wanted.row_id and to_jsonb(target) @> {_own("wanted.before", table)}
+              and {_DELETE_ALLOWED[table]}
+            returning wanted.id
+        )
+        insert into fm_migration.change (planned_id, plan_id, outcome, run_id)
+        select id, :plan, 'applied', :run_id from done
+        """),
+        {"plan": plan, "run_id": run_id},
+    )
+
+
 def record_overtaken(connection: Connection, plan: int, run_id: str | None) -> None:
     """Whatever of the plan was not done by now, somebody was faster."""
     connection.execute(
         text("""
         insert into fm_migration.change (planned_id, plan_id, outcome, run_id)
         select id, :plan, 'overtaken', :run_id from fm_migration.planned_change as planned
-        where plan_id = :plan and not exists (select from fm_migration.change where planned_id = planned.id)
+        where plan_id = :plan and table_name <> 'bucket'
+          and not exists (select from fm_migration.change where planned_id = planned.id)
         """),
         {"plan": plan, "run_id": run_id},
     )
@@ -244,6 +296,27 @@ def undo_updates(connection: Connection, plan: int, table: str, columns: tuple[s
         from done where change.id = done.id
         """),
         {"plan": plan, "table": table},
+    )
+
+
+def undo_deletes(connection: Connection, plan: int, table: str) -> None:
+    """Make the rows again that the plan has removed, every column as it was."""
+    connection.execute(
+        text(f"""
+        with wanted as (
+            {_UNDOABLE.format(columns="planned.row_id::uuid as row_id, planned.before")}
+              and planned.table_name = '{table}' and planned.action = 'delete'
+        ), made as (
+            insert into {table}
+            select former.* from wanted cross join lateral jsonb_populate_record(null::{table}, wanted.before) as former
+            where {_RESTORE_ALLOWED[table]}
+              and not exists (select from {table} as other where other.id = wanted.row_id)
+            returning id
+        )
+        update fm_migration.change set undone_at = now(), undo_outcome = 'restored'
+        from made join wanted on wanted.row_id = made.id where change.id = wanted.id
+        """),
+        {"plan": plan},
     )
 
 

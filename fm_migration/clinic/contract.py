@@ -52,7 +52,7 @@ def _every_column(table: Table) -> tuple[str, ...]:
 # A statement that starts to name another column of the clinic belongs in this list too.
 _USES = (
     _Use(tables.django_content_type, ("id", "app_label", "model")),
-    _Use(tables.patients, ("id", "filemaker_metadata")),
+    _Use(tables.patients, ("id", "archived", "filemaker_metadata")),
     _Use(tables.images_batch, _every_column(tables.images_batch), inserts=True),
     _Use(tables.images_image, _every_column(tables.images_image), inserts=True),
     _Use(tables.documents_document, ("id", "content_type_id", "object_id", "s3_key", "filemaker_id")),

@@ -59,7 +59,7 @@ update fm_migration.link_plan set hash = :hash, applied_at = now(), applied_run_
 """)
 _TABLES_OF_PLAN = text("""
 select distinct table_name, (select jsonb_object_keys(after) limit 1) as column_name
-from fm_migration.planned_change where plan_id = :plan and action = 'update'
+from fm_migration.planned_change where plan_id = :plan and action = 'update' and table_name <> 'bucket'
 """)
 
 
@@ -109,6 +109,22 @@ def find_link_columns(connection: Connection, named: Sequence[str] = ()) -> list
         for row in connection.execute(_GENERIC_COLUMNS)
     ]
     return found + [_named(connection, name) for name in named]
+
+
+def dangling_links(link: LinkColumn) -> str:
+    """A query for the rows whose link leads to no patient: the row's key, and the UUID that stands there.
+
+    It takes the content type of patients as `:content_type` where the link is a generic one.
+    """
+    column = f"linking.{_quoted(link.column)}"
+    of_patients = f'linking."{link.content_type_column}" = :content_type' if link.content_type_column else "true"
+    leads_to = f" = {column}" if link.column_type == "uuid" else f"::text = lower({column}::text)"
+    return f"""
+        select linking.{_quoted(link.key)}::text as row_id, lower({column}::text) as patient
+        from {link.table} as linking
+        where {of_patients} and {column} is not null
+          and not exists (select from patients where patients.id{leads_to})
+    """
 
 
 def relink(connection: Connection, *, named: Sequence[str] = (), run_id: str | None = None) -> LinksUpdate:

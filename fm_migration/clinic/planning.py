@@ -46,9 +46,9 @@ _BEFORE_MINTING = (
 )  # fmt: skip
 _AFTER_MINTING = (
     "target", "analyze_target", "plan_new_batches", "plan_new_images", "plan_moves_and_fills", "plan_batches",
-    "plan_recognitions", "analyze_changes",
+    "plan_recognitions",
 )  # fmt: skip
-_RECORDING = ("forget_photos", "record_photos", "analyze_photos")
+_RECORDING = ("forget_photos", "record_photos")
 
 _PHOTO_KEYS = text("""
 select 'photo|' || natural_key from candidate join placement using (row_number) where placement.decision = 'create'
@@ -132,6 +132,8 @@ def make_plan(
     return _finish(connection, inputs, parameters)
 
 
+#: From so many rows on, working by statistics of yesterday takes longer than gathering new ones.
+MANY = 10_000
 #: Problems that have a state of their own in `sql/plan.sql`.
 _OWN_STATE = frozenset(
     {Problem.DUPLICATE_RECID, Problem.MISSING_CONTACT, Problem.MALFORMED_CONTACT, Problem.DUPLICATE_IMAGE_ID}
@@ -143,7 +145,7 @@ def versions_of(inputs: Mapping[str, Any]) -> str:
     return "|".join(str(inputs[name]) for name in ("export_version", "inventory_version", "patients_version"))
 
 
-def read_inputs(connection: Connection) -> dict[str, Any]:
+def read_inputs(connection: Connection, doing: str = "planning the links from") -> dict[str, Any]:
     """The newest good reading of each of the three inputs."""
     inputs = dict(connection.execute(_INPUTS).mappings().one())
     for name, asset in (
@@ -152,7 +154,7 @@ def read_inputs(connection: Connection) -> dict[str, Any]:
         ("patient_read_id", "patient_map"),
     ):
         if inputs[name] is None:
-            raise DatabaseError("planning the links from", asset, "it was never read", f"Materialize {asset} first")
+            raise DatabaseError(doing, asset, "it was never read", f"Materialize {asset} first")
     return inputs
 
 
@@ -184,6 +186,9 @@ def _finish(connection: Connection, inputs: Mapping[str, Any], parameters: Mappi
     changes = statements.ask(connection, PACKAGE, "plan", "count_changes", parameters)
     states: dict[str, int] = {row.state: row.photographs for row in connection.execute(_STATES)}
     former: int | None = connection.execute(_FORMER_LINKED).scalar()
+    for rows, step in ((changes["changes"], "analyze_changes"), (sum(states.values()), "analyze_photos")):
+        if rows >= MANY:
+            statements.run(connection, PACKAGE, "plan", parameters, only=step)
     counts = {**changes, **visibility, "linked": states.get(State.LINKED, 0) + states.get(State.PLACED_BY_STAFF, 0)}
     # A plan that was limited on purpose links fewer photographs; whatever else is odd about it still counts.
     doubts = tuple(doubts_about(counts, former if parameters["limit"] == NO_LIMIT else None))

@@ -9,12 +9,15 @@ The first way is the sensor (`sensors.py`): it does not wait for anybody to mate
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
 import dagster as dg
 
 # Private in 1.13.27, to which Dagster is pinned; fm_migration_tests/defs/test_automation.py would notice a change.
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.definitions.declarative_automation.operators import AndAutomationCondition
+from dagster._core.definitions.events import AssetKeyPartitionKey
 
 _GAVE_UP = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
@@ -22,17 +25,39 @@ _GAVE_UP = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 class Stale(dg.AutomationCondition[dg.AssetKey]):
     """True while the asset was made from other versions of its inputs than they have now."""
 
+    resolver: type[CachingStaleStatusResolver] = CachingStaleStatusResolver
+
     @property
     def name(self) -> str:
         return "made from older inputs"
 
     def evaluate(self, context: dg.AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
         view = context.asset_graph_view
-        resolver = CachingStaleStatusResolver(
-            instance=view.instance, asset_graph=view.asset_graph, loading_context=view
-        )
+        resolver = self.resolver(instance=view.instance, asset_graph=view.asset_graph, loading_context=view)
         stale = not context.candidate_subset.is_empty and resolver.get_status(context.key) == StaleStatus.STALE
         return dg.AutomationResult(context, context.candidate_subset if stale else context.get_empty_subset())
+
+
+class _WholeInputs(CachingStaleStatusResolver):
+    """Compares with the inputs that have no partitions, and asks nothing about the others."""
+
+    def _get_partition_dependencies(self, *, key: AssetKeyPartitionKey) -> Sequence[AssetKeyPartitionKey]:
+        graph = self.asset_graph
+        parents = graph.get(key.asset_key).parent_keys
+        return [AssetKeyPartitionKey(parent) for parent in parents if not graph.get(parent).is_partitioned]
+
+
+class StaleApartFromMonths(Stale):
+    """The same for an asset below partitioned ones, whose months come one by one and may take all night.
+
+    Dagster itself would look at each month at every tick, and from a hundred months on at none.
+    """
+
+    resolver = _WholeInputs
+
+    @property
+    def name(self) -> str:
+        return "made from older inputs, months left out"
 
 
 class FailedWithTheseInputs(dg.AutomationCondition[dg.AssetKey]):
@@ -68,16 +93,23 @@ def _made_after(
     return bool(records) and records[0].storage_id > storage_id and records[0].run_id != by_other_than
 
 
-def when_stale() -> dg.AutomationCondition[dg.AssetKey]:
+def when_stale(months: dg.AssetSelection | None = None) -> dg.AutomationCondition[dg.AssetKey]:
     """Re-materialize an asset that was made before and whose inputs have changed, with what hangs on it, in one run.
 
     One that was never made is a person's to start. A failed run is not repeated with the same inputs: the next try is
-    the sensor's, with its pauses.
+    the sensor's, with its pauses. Inputs by month are left out of it: a month that is missing or on its way holds up
+    nothing, and a new one requests nothing.
     """
+    if months is None:
+        return _condition(Stale())
+    return _condition(StaleApartFromMonths()).ignore(months)
+
+
+def _condition(stale: Stale) -> AndAutomationCondition[dg.AssetKey]:
     condition = dg.AutomationCondition
     follows = condition.any_deps_match(condition.will_be_requested())
     return (
-        (Stale() | follows)
+        (stale | follows)
         & ~condition.missing()
         & ~condition.any_deps_missing()
         & ~condition.any_deps_in_progress()

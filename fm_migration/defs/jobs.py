@@ -6,11 +6,11 @@ No `from __future__ import annotations` here: Dagster reads the types of configs
 import dagster as dg
 from pydantic import Field
 
-from fm_migration.clinic import applying
+from fm_migration.clinic import repairing
 from fm_migration.defs.assets.clinic import WRITES_LINKS
 from fm_migration.defs.assets.thumbnails import MAKES_THUMBNAILS
 from fm_migration.defs.failures import readable_failures
-from fm_migration.defs.resources import DatabaseResource
+from fm_migration.defs.resources import DatabaseResource, ObjectStoreResource
 
 #: The tag by which Dagster ends a run that takes longer than so many seconds.
 MAX_RUNTIME = "dagster/max_runtime"
@@ -18,11 +18,22 @@ MAX_RUNTIME = "dagster/max_runtime"
 import_photographs = dg.define_asset_job(
     "import_photographs",
     selection=dg.AssetSelection.assets(
-        "csv_metadata", "s3_inventory", "patient_map", "link_plan", "image_batches", "patient_links"
+        "csv_metadata", "s3_inventory", "patient_map", "link_plan", "image_batches", "patient_links", "orphan_report"
     ),
     tags=WRITES_LINKS,
-    description="Everything, from the export and the bucket to the galleries: for the first time, and whenever there "
-    "is a new export. To start small, set `limit` of link_plan; for a dry run, materialize link_plan alone.",
+    description="Everything, from the export and the bucket to the galleries and the report on them: for the first "
+    "time, and whenever there is a new export. To start small, set `limit` of link_plan; for a dry run, materialize "
+    "link_plan alone.",
+)
+
+report = dg.define_asset_job(
+    "report",
+    selection=dg.AssetSelection.assets("s3_inventory", "patient_map", "link_plan", "orphan_report"),
+    # It writes nothing of the clinic's. Between a plan and its application every link that is about to be healed would
+    # look like an orphan, so a report waits for runs that write links, and they for it: for seconds.
+    tags=WRITES_LINKS,
+    description="A report from fresh readings of the bucket and of the patients, and from a plan that knows them. The "
+    "export is not read again: a new one is a person's to import. The schedule `nightly_report` starts it.",
 )
 
 heal_links = dg.define_asset_job(
@@ -43,10 +54,11 @@ class UndoConfig(dg.Config):
 
 
 @dg.op(tags=WRITES_LINKS, pool="database", description="Puts back every row that nobody has changed since.")
-def undo(context: dg.OpExecutionContext, config: UndoConfig, database: DatabaseResource) -> None:
+def undo(
+    context: dg.OpExecutionContext, config: UndoConfig, database: DatabaseResource, objects: ObjectStoreResource
+) -> None:
     with readable_failures():
-        with database.engine().begin() as connection:
-            done = applying.undo_plan(connection, config.plan)
+        done = repairing.undo(database.engine(), objects.store(), config.plan)
         context.log.info("plan %s: %s rows restored, %s left", done.plan, done.restored, len(done.left))
         context.add_output_metadata({"restored": done.restored, "left": list(done.left[:100])})
 

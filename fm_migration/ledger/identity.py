@@ -14,6 +14,8 @@ from fm_migration.errors import ImplausibleInputError
 from fm_migration.ledger import sql
 
 PACKAGE = sql.__name__
+#: For the joins of a large clinic: with PostgreSQL's usual 4 MB a million patients go through its disk several times.
+MEMORY = "256MB"
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ def update_history(
     While a re-import deletes and creates, known people are missing from the table. Taking that for the truth would
     make orphans of them; so when more are missing than is tolerated, nothing is changed and the caller is told.
     """
+    connection.execute(text(f"set local work_mem = '{MEMORY}'"))
     connection.execute(text(f"create temporary table patient_now on commit drop as {patients_query()}"))
     connection.execute(text("analyze patient_now"))
     state = sql.ask(connection, PACKAGE, "identity", "fingerprint")

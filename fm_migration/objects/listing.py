@@ -50,6 +50,9 @@ PAGES_AHEAD = 2
 _DIGITS = "0123456789"
 _UUID_NAME = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-")
 _BODY = "fm_migration.body"
+#: With a wildcard for the service, because botocore calls such hooks before its own, one of which parses the whole page
+#: to see whether it is an error in disguise. What is no page of a listing is found out below.
+_BEFORE_BOTOCORE_READS = "before-parse.*.ListObjectsV2"
 _keep_body: ContextVar[bool] = ContextVar("keep_body", default=False)
 
 
@@ -166,7 +169,7 @@ class _Pages:
     def __init__(self, store: Listable, prefix: str) -> None:
         self._client, self._bucket = store.client, store.bucket
         self._subject = f"{store.bucket}/{prefix}"
-        self._client.meta.events.register("before-parse.s3.ListObjectsV2", _take_body, unique_id="fm-migration-listing")
+        self._client.meta.events.register(_BEFORE_BOTOCORE_READS, _take_body, unique_id="fm-migration-listing")
 
     def fetch(self, span: _Span, token: str | None = None) -> _Page:
         """One page of a span: the first, or the one that `token` continues with."""

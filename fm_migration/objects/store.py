@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import mmap
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -225,13 +226,15 @@ class ObjectStore:
     def put(
         self,
         key: str,
-        body: bytes,
+        body: bytes | mmap.mmap,
         content_type: str,
         *,
         only_if_new: bool = False,
         cache_control: str | None = None,
     ) -> str:
         """Write an object under one of our own prefixes and return its ETag; the server verifies the bytes' MD5.
+
+        A file that may be large comes as a memory map, which is never in memory as a whole.
 
         `only_if_new` refuses to replace (ObjectChangedError). Not every server does that atomically: two writers at
         the same moment may both succeed, so let keys be named by content.

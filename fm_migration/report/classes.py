@@ -117,13 +117,13 @@ _TEXTS: dict[FindingClass, tuple[Severity, str, str]] = {
     ),
     FindingClass.FILE_UNREADABLE: (
         _ERROR,
-        "the original is empty or damaged beyond showing",
+        "the original is empty, or so damaged that nothing or only a part of it can be shown",
         "Dump the photograph from FileMaker again",
     ),
     FindingClass.FILE_NOT_AN_IMAGE: (
         _INFO,
         "the original is a document or another file that has no picture to show",
-        "Nothing, if it belongs there; it is linked and can be opened",
+        "Nothing, if it belongs there: what the app can open is linked, and the rest stays out",
     ),
     FindingClass.FILE_MISPLACED: (
         _WARNING,

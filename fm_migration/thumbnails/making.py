@@ -290,15 +290,20 @@ class _Making:
         self._hand_over()
 
     def _write(self, batch: list[tuple[Finished, Future[str] | None]]) -> None:
-        for _, upload in batch:
-            if upload is not None:
-                upload.result()
-        with self._engine.begin() as connection:
-            written = thumbnailing.write(
-                connection, (finished for finished, _ in batch), self._recipe.hash, self._plan, self._run_id
-            )
-        self._plan = written.plan
-        self._rows += written.rows
+        """Write what has arrived in the bucket; a store that is away by now costs only the rest."""
+        uploaded, failure = [], None
+        for finished, upload in batch:
+            error = upload.exception() if upload is not None else None
+            if error is None:
+                uploaded.append(finished)
+            failure = failure or error
+        if uploaded:
+            with self._engine.begin() as connection:
+                written = thumbnailing.write(connection, uploaded, self._recipe.hash, self._plan, self._run_id)
+            self._plan = written.plan
+            self._rows += written.rows
+        if failure is not None:
+            raise failure
 
 
 class _Ids:

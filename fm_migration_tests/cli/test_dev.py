@@ -18,6 +18,7 @@ import pytest
 from fm_migration.embedded.ports import free_port
 from fm_migration_tests.conftest import SampleClinic
 from fm_migration_tests.places import use_places
+from fm_migration_tests.terminal import listen_to_ctrl_c
 
 PROJECT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -75,7 +76,12 @@ def test_the_ui_opens_and_ends(
     port = free_port()
     environment = {**os.environ, "DAGSTER_HOME": str(home), "FM_HOME": str(tmp_path / "fm")}
     process = subprocess.Popen(
-        [*command, str(port)], cwd=PROJECT, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
+        [*command, str(port)],
+        cwd=PROJECT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=listen_to_ctrl_c,
     )
     try:
         name, assets = _loaded_assets(port, process)

@@ -89,8 +89,8 @@ OURS_AND_THEIRS = (
     *(
         f"fm_migration.{table}"
         for table in (
-            "consumed", "change", "planned_change", "photo", "link_plan", "export_read", "csv_metadata",
-            "s3_inventory", "inventory_snapshot", "patient_read", "patient_identity",
+            "finding", "report", "thumbnail", "consumed", "change", "planned_change", "photo", "link_plan",
+            "export_read", "csv_metadata", "s3_inventory", "inventory_snapshot", "patient_read", "patient_identity",
         )
     ),
     "images_image", "images_batch", "documents_document", "notes_note", "patients", "auth_user",
@@ -254,15 +254,22 @@ class World:
         """The bucket holds objects of these names under the dump's prefix, and we have listed them."""
         self.list_facts([ObjectFacts(DUMP + name, f"etag-{name}", 1000, LISTED_AT, STANDARD) for name in names])
 
-    def list_facts(self, facts: Sequence[ObjectFacts], source: str = "listing") -> None:
+    def list_facts(
+        self,
+        facts: Sequence[ObjectFacts],
+        source: str = "listing",
+        *,
+        started_at: datetime = LISTED_AT,
+        prefixes: Sequence[str] = (),
+    ) -> None:
         with self.engine.begin() as connection:
             inventory.update_inventory(
                 connection,
                 [facts],
                 layout=staging.key_layout(self.settings),
                 bucket="clinic",
-                prefixes=list(self.settings.original_prefixes),
-                started_at=LISTED_AT,
+                prefixes=list(prefixes or self.settings.original_prefixes),
+                started_at=started_at,
                 source=source,
                 tolerated_shrinkage=0,
                 accept_fewer=True,

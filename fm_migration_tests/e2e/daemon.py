@@ -22,6 +22,7 @@ from dagster._core.scheduler.instigation import InstigatorStatus
 from fm_migration.embedded import object_server
 from fm_migration.embedded.stack import Stack
 from fm_migration_tests.e2e.runs import LOCATION
+from fm_migration_tests.terminal import listen_to_ctrl_c
 
 PROJECT = Path(__file__).parents[2]
 SENSOR = "patients_reimported"
@@ -101,6 +102,7 @@ class Dagster:
                 stderr=subprocess.STDOUT,
                 # A group of its own, so that nothing it has started can stay behind.
                 start_new_session=True,
+                preexec_fn=listen_to_ctrl_c,
             )
 
     def stop(self) -> None:
@@ -152,6 +154,15 @@ class Dagster:
         """The runs in these states, the newest first; all of them when none is named."""
         with self.instance() as instance:
             return instance.get_runs(dg.RunsFilter(statuses=list(statuses)) if statuses else None)
+
+    def healings(self, *statuses: dg.DagsterRunStatus) -> Sequence[dg.DagsterRun]:
+        """Those of them that write links, whoever has asked for them."""
+        links = dg.AssetKey("image_batches")
+        return [
+            run
+            for run in self.runs(*statuses)
+            if run.job_name == "heal_links" or links in (run.asset_selection or frozenset())
+        ]
 
     def ticks(self, since: float) -> Sequence[str]:
         """What the sensor has said in the ticks that began after this moment; nothing where it started a run."""

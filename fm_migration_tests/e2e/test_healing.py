@@ -58,12 +58,12 @@ def test_a_reimport_heals(clinic: Watched) -> None:
 
 
 def test_unchanged_patients_start_no_run(clinic: Watched) -> None:
-    before = len(clinic.dagster.runs())
+    before = len(clinic.dagster.healings())
     clinic.reimport(keep_ids=True)
     changed_at = time.time()
     wait_for("the sensor has looked twice", lambda: len(clinic.dagster.ticks(changed_at)) >= 2, every=1)
     assert set(clinic.dagster.ticks(changed_at)) == {"the links were made from the patients as they are"}
-    assert len(clinic.dagster.runs()) == before
+    assert len(clinic.dagster.healings()) == before
 
 
 def test_two_reimports_in_a_row_heal(clinic: Watched) -> None:
@@ -74,10 +74,10 @@ def test_two_reimports_in_a_row_heal(clinic: Watched) -> None:
 
 def test_a_slow_reimport_is_waited_for(clinic: Watched) -> None:
     """Its people are half there for a tick or two; no run starts in that time, so none fails."""
-    failed = len(clinic.dagster.runs(dg.DagsterRunStatus.FAILURE))
+    failed = len(clinic.dagster.healings(dg.DagsterRunStatus.FAILURE))
     clinic.reimport(pause=1)
     clinic.wait_until_healed()
-    assert len(clinic.dagster.runs(dg.DagsterRunStatus.FAILURE)) == failed
+    assert len(clinic.dagster.healings(dg.DagsterRunStatus.FAILURE)) == failed
 
 
 def test_a_reimport_during_a_healing_run_heals(clinic: Watched) -> None:

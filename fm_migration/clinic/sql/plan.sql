@@ -130,17 +130,21 @@ analyze candidate;
 create temporary table match on commit drop as
 with wanted as (
     select row_number, recid, image_id, key, patient_id from candidate where state in ('linked', 'beyond_limit')
-), named as (
-    select id,
-           coalesce(substring(s3_key from '(?:^|/)([0-9]+)(?:\.[A-Za-z]+)?$'),
-                    substring(original_name from '^([0-9]+)(?:\.[A-Za-z]+)?$'),
-                    substring(caption from '\mrecid[ :#]*([0-9]+)\M')) as recid
-    from images_image where uploaded_by_id is null
-), found as (
+), identified as (
     select wanted.row_number, image.id as image, 1 as way
     from wanted join images_image as image on image.filemaker_id = wanted.image_id
   union all
     select wanted.row_number, image.id, 2 from wanted join images_image as image on image.s3_key = wanted.key
+), named as (
+    -- Only of what is not identified yet: reading numbers out of texts takes longest.
+    select id,
+           coalesce(substring(s3_key from '(?:^|/)([0-9]+)(?:\.[A-Za-z]+)?$'),
+                    substring(original_name from '^([0-9]+)(?:\.[A-Za-z]+)?$'),
+                    substring(caption from '\mrecid[ :#]*([0-9]+)\M')) as recid
+    from images_image as image
+    where uploaded_by_id is null and not exists (select from identified where identified.image = image.id)
+), found as (
+    select row_number, image, way from identified
   union all
     select wanted.row_number, named.id, 3 from wanted join named on named.recid = wanted.recid
 ), of_image as (
@@ -166,10 +170,14 @@ create temporary table written on commit drop as
 select distinct on (planned.row_id, field.name) planned.row_id::uuid as row_id, field.name, field.value
 from fm_migration.change
 join fm_migration.planned_change as planned on planned.id = change.planned_id
-cross join lateral jsonb_each_text(planned.after) as field (name, value)
+cross join lateral jsonb_to_record(planned.after) as after (
+    object_id text, batch_id text, category text, caption text, date_taken text, filemaker_id text)
+cross join lateral (values
+    ('object_id', after.object_id), ('batch_id', after.batch_id), ('category', after.category),
+    ('caption', after.caption), ('date_taken', after.date_taken), ('filemaker_id', after.filemaker_id)
+) as field (name, value)
 where change.undone_at is null and change.outcome in ('applied', 'already')
-  and planned.table_name in ('images_batch', 'images_image')
-  and field.name in ('object_id', 'batch_id', 'category', 'caption', 'date_taken', 'filemaker_id')
+  and planned.table_name in ('images_batch', 'images_image') and field.value is not null
   and not (field.name = 'object_id' and planned.reason = 'its patient has a new UUID')
 order by planned.row_id, field.name, change.id desc;
 

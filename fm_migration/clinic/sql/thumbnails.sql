@@ -18,8 +18,7 @@ select image.id as clinic_image, photo.month, image.s3_key as source_key, image.
            or (mine.state = 'unavailable' and object.key is not null and mine.snapshot_id < newest.id)
            or exists (
                select from fm_migration.s3_inventory as lost
-               join fm_migration.inventory_snapshot as missed_by on missed_by.id = lost.vanished
-               where lost.key = mine.key and mine.made_at < missed_by.started_at), false) as outdated,
+               where lost.key = mine.key and lost.vanished > coalesce(mine.snapshot_id, 0)), false) as outdated,
        coalesce(mine.state in ('current', 'adopted', 'partial') and image.s3_thumbnail_key = ''
            and mine.undone_at is null, false) as unshown,
        coalesce(mine.undone_at is null and image.s3_thumbnail_key not in ('', mine.key), false) as replaced,

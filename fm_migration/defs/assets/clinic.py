@@ -233,8 +233,10 @@ def image_batches(
         dg.AssetCheckSpec(
             "no_link_is_lost",
             asset="patient_links",
-            description="No link points at a UUID that nobody has ever seen. Such links are older than our history, or "
-            "belong to patients who were really removed; the metadata counts them by table.",
+            description="No link points at a UUID that nobody has ever seen: such links are older than our history, "
+            "and only the clinic can tell whose they are. Absent ones, in the metadata, wait for people whom we know "
+            "and who are not in the table: removed, or not yet back from a re-import. Ambiguous ones wait for a "
+            "FileMaker id that two patients share to be corrected.",
         ),
     ],
 )
@@ -244,18 +246,15 @@ def patient_links(
     with readable_failures():
         with database.engine().begin() as connection:
             update = links.relink(connection, named=settings.settings().link_columns, run_id=context.run.run_id)
-        lines = ["| column | links | re-linked | ambiguous | never seen |", "|---|---:|---:|---:|---:|"]
-        lines += [
-            f"| {t.table}.{t.column} | {t.links:,} | {t.relinked:,} | {t.ambiguous:,} | {t.never_seen:,} |"
-            for t in update.tables
-        ]
         yield dg.MaterializeResult(
             data_version=dg.DataVersion(update.inputs),
             metadata={
                 "relinked": update.relinked,
                 "never_seen": update.never_seen,
+                "ambiguous": sum(table.ambiguous for table in update.tables),
+                "absent": sum(table.absent for table in update.tables),
                 "links": sum(table.links for table in update.tables),
-                "columns": dg.MetadataValue.md("\n".join(lines)),
+                "columns": _link_table(update),
                 **({"plan": update.plan} if update.plan else {}),
             },
             check_results=[
@@ -267,3 +266,11 @@ def patient_links(
                 )
             ],
         )
+
+
+def _link_table(update: links.LinksUpdate) -> dg.MarkdownMetadataValue:
+    lines = ["| column | links | re-linked | ambiguous | absent | never seen |", "|---|---:|---:|---:|---:|---:|"]
+    for found in update.tables:
+        counts = (found.links, found.relinked, found.ambiguous, found.absent, found.never_seen)
+        lines.append(f"| {found.table}.{found.column} | {' | '.join(f'{count:,}' for count in counts)} |")
+    return dg.MetadataValue.md("\n".join(lines))

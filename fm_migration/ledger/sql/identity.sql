@@ -5,7 +5,7 @@
 -- a JSON string in which that object is written out; in any case of letters. What is no UUID counts as malformed.
 -- (`identity.py` makes it the table patient_now, or asks it directly.)
 select patient_id, filemaker_text,
-       case when filemaker_text ~ '^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$' then filemaker_text::uuid end
+       case when filemaker_text ~ '^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then filemaker_text::uuid end
            as filemaker_id
 from (
     select id as patient_id,
@@ -14,6 +14,8 @@ from (
                when 'string' then substring(filemaker_metadata #>> '{}' from '"filemaker_id"\s*:\s*"([^"]*)"')
            end)) as filemaker_text
     from patients
+    -- Without this the planner works the text out anew for each of its three uses.
+    offset 0
 ) as read;
 
 -- step: fingerprint
