@@ -89,15 +89,12 @@ def _print(console: Console, answer: Explanation, names: list[str]) -> None:
 
 
 def _print_walk(console: Console, walk: Walk) -> None:
-    table = Table(title=walk.subject, title_justify="left", title_style="", box=None, show_header=False, pad_edge=True)
+    # A line for each hop, however narrow the terminal: people search and copy ids.
+    _say(console, walk.subject)
     broken = walk.first_broken
-    table.add_column()
-    table.add_column()
-    table.add_column(overflow="fold")
     for number, hop in enumerate(walk.hops, start=1):
-        said = f"{hop.said}  ← first broken hop" if hop is broken else hop.said
-        table.add_row(_MARKS[hop.state], f"{number} {hop.name.value}", _plain(said))
-    console.print(table)
+        console.print(f" {_MARKS[hop.state]}  {number} {hop.name.value:<9}  ", end="")
+        _say(console, f"{hop.said}  ← first broken hop" if hop is broken else hop.said)
 
 
 def _print_reasons(console: Console, answer: Explanation) -> None:

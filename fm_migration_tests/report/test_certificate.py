@@ -236,7 +236,7 @@ def test_an_untouched_file_is_as_it_was_written(written: Path) -> None:
 
 
 @given(st.data())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
 def test_the_change_of_any_byte_shows(written: Path, data: st.DataObject) -> None:
     content = written.read_bytes()
     at = data.draw(st.integers(0, len(content) - 1))
