@@ -342,10 +342,13 @@ select 'thumbnail_without_image', 'thumbnail ' || object.key,
 from fm_migration.s3_inventory as object
 where object.kind = 'thumbnail' and object.vanished is null and object.key ^@ any (cast(:prefixes as text[]))
   and not exists (select from shown where shown.thumbnail_key = object.key)
-  and (object.key ^@ :thumbnail_prefix or not exists (
-      select from fm_migration.s3_inventory as original
-      where original.kind = 'original' and original.vanished is null
-        and (original.recid = object.recid or original.image_id = object.image_id)));
+  and (object.key ^@ :thumbnail_prefix
+       or (not exists (select from fm_migration.s3_inventory as original
+                       where original.kind = 'original' and original.vanished is null
+                         and original.recid = object.recid)
+           and not exists (select from fm_migration.s3_inventory as original
+                           where original.kind = 'original' and original.vanished is null
+                             and original.image_id = object.image_id)));
 
 -- step: mirrored_side
 insert into found
