@@ -18,7 +18,6 @@ from fm_migration.report.findings import Report, Withheld, implausible, make_rep
 from fm_migration_tests.clinic.linking import ANNA, BERT, CARA, DUMP, Photograph, filemaker_id
 from fm_migration_tests.report.reporting import Reported, ago, etag_of, furnish, stored
 
-
 #: The store's clock speaks in whole seconds, so what is read within the same one counts as read together.
 _LISTED_A_MINUTE_AGO = "update fm_migration.inventory_snapshot set started_at = started_at - interval '1 minute'"
 
