@@ -7,8 +7,9 @@ PY := .venv/bin/python
 
 # Handed on to the command: make demo ARGS=--help, make test ARGS='-k harness', make bench ARGS='harness --help'
 ARGS ?=
-# Up to four processes: the tests start a real PostgreSQL and a real object server beside themselves.
-TEST_WORKERS ?= 4
+# One more than a small machine has cores, because the tests of the daemon mostly wait. Not more: they start a real
+# PostgreSQL and a real object server beside themselves.
+TEST_WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo dev test check lint types layers docs format bench pins clean distclean
@@ -30,10 +31,9 @@ dev: setup ## open the Dagster UI on the sample clinic
 	@.venv/bin/fm-migration dev $(ARGS)
 
 # The folder for coverage's data is a fresh one, so that two runs at the same moment do not add up each other's.
-# `logical` because `auto` counts cores without their hyper-threads, which on a small machine is one.
 test: setup ## run the tests, with coverage
 	@data=$$(mktemp -d) && trap 'rm -rf "$$data"' EXIT && \
-	COVERAGE_FILE="$$data/coverage" $(PY) -m pytest -n logical --maxprocesses $(TEST_WORKERS) --dist worksteal \
+	COVERAGE_FILE="$$data/coverage" $(PY) -m pytest -n $(TEST_WORKERS) --dist worksteal \
 	  --cov --cov-report=term --durations=10 $(ARGS)
 
 check: lint types layers docs ## everything but the tests: style, types, layers, documentation
