@@ -41,7 +41,24 @@ def open_export(places: Places) -> Iterator[ExportFile]:
         yield ExportFile(str(path), path, _sha256(path), path.stat().st_size)
 
 
+def look_at_export(places: Places) -> str:
+    """What can be told of the export without reading it: another text means that it may be another one."""
+    if places.export.startswith("s3://"):
+        facts = places.store.head(_key_of(places))
+        return f"{places.export} {facts.etag} {facts.size}"
+    path = _local_file(places.export, places.settings.export_pattern)
+    state = path.stat()
+    return f"{path} {state.st_size} {state.st_mtime_ns}"
+
+
 def _fetch(places: Places, folder: Path) -> ExportFile:
+    key = _key_of(places)
+    path = folder / Path(key).name
+    path.write_bytes(places.store.read(key))
+    return ExportFile(places.export, path, _sha256(path), path.stat().st_size)
+
+
+def _key_of(places: Places) -> str:
     bucket, _, key = places.export.removeprefix("s3://").partition("/")
     if bucket != places.objects.bucket or not key:
         raise ExportError(
@@ -50,9 +67,7 @@ def _fetch(places: Places, folder: Path) -> ExportFile:
             f"it is not an object of the bucket {places.objects.bucket}, which is the one that we may read",
             f"Put it there and set FM_EXPORT to s3://{places.objects.bucket}/KEY, or to a local file",
         )
-    path = folder / Path(key).name
-    path.write_bytes(places.store.read(key))
-    return ExportFile(places.export, path, _sha256(path), path.stat().st_size)
+    return key
 
 
 def _local_file(export: str, pattern: str) -> Path:

@@ -135,9 +135,54 @@ class Settings(BaseSettings):
         ge=0,
         description="How long the patients' table must stand still when a few known patients are missing from it.",
     )
+    watch_export: bool = Field(
+        default=True,
+        description="Whether the sensor `new_export` imports a new or changed export by itself, once the first import "
+        "was made. Off: a person starts the imports.",
+    )
+    watch_objects: bool = Field(
+        default=True,
+        description="Whether the sensor `new_objects` looks around the bucket and takes in what is new.",
+    )
+    watch_pages: int = Field(
+        default=20,
+        ge=1,
+        le=200,
+        description="How many pages of 1,000 objects `new_objects` lists at a tick, once a minute; it goes on with the "
+        "next ones at the next tick.",
+    )
+    watch_settle_seconds: float = Field(
+        default=30.0,
+        ge=0,
+        description="How long an export, or the newest of the new objects, must have stood still before a run starts.",
+    )
+    object_events: str | None = Field(
+        default=None,
+        description="URL of the SQS queue that S3 sends its events to, for buckets that are too large to look around: "
+        "`https://sqs.eu-central-1.amazonaws.com/123456789012/clinic`. Unset: no queue (docs/sensors.md).",
+    )
+    object_events_messages: int = Field(
+        default=1000, ge=1, le=10_000, description="How many messages of the queue are taken at a tick, at most."
+    )
     alert_url: SecretStr | None = Field(
         default=None,
         description="A webhook that is told of failed runs: job, run, and the message, which holds no patient data.",
+    )
+    alert_email: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Addresses that are told of failed runs by e-mail, comma-separated: counts only.",
+    )
+    smtp_url: SecretStr | None = Field(
+        default=None,
+        description="The mail server for it: `smtps://user:password@mail.example.org:465`, or `smtp://…:587` with "
+        "STARTTLS; `?from=address` names the sender, else it is the first of FM_ALERT_EMAIL.",
+    )
+    retry_seconds: float = Field(
+        default=5.0,
+        ge=0,
+        le=600,
+        description="The pause before a step that failed for a passing reason (a dropped connection, a throttled call) "
+        "is tried again; it doubles, three times. Permanent failures are not tried again.",
     )
     thumbnail_workers: int = Field(
         default=2,
@@ -167,6 +212,16 @@ class Settings(BaseSettings):
         default=None,
         description="A CSV file with the columns class, subject, reason, date: findings that the clinic accepts. They "
         "are counted apart (docs/report.md).",
+    )
+    dagster_database_url: SecretStr | None = Field(
+        default=None,
+        description="PostgreSQL for Dagster's own history, a database of its own: "
+        "`postgresql://user:password@host:5432/dagster`. Unset: SQLite in DAGSTER_HOME, for one machine.",
+    )
+    compute_logs: str | None = Field(
+        default=None,
+        description="Where the output of runs is kept: `s3://bucket/prefix`, with the same options and keys as "
+        "FM_OBJECTS_URL. Unset: files in DAGSTER_HOME, for one machine.",
     )
     app_schema: str = Field(default="public", description="Schema of the Django app's tables.")
     sample_size: float = Field(
@@ -201,13 +256,18 @@ class Settings(BaseSettings):
         "export",
         "inventory_reports",
         "reports",
+        "object_events",
+        "dagster_database_url",
+        "compute_logs",
+        "alert_url",
+        "smtp_url",
         mode="before",
     )
     @classmethod
     def _empty_is_unset(cls, value: Any) -> Any:
         return None if value == "" else value
 
-    @field_validator("dump_prefixes", "exports_prefixes", "link_columns", mode="before")
+    @field_validator("dump_prefixes", "exports_prefixes", "link_columns", "alert_email", mode="before")
     @classmethod
     def _split_prefixes(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -232,7 +292,7 @@ class Settings(BaseSettings):
             raise ValueError("must name a prefix, not the whole bucket")
         return prefix
 
-    @field_validator("database_url")
+    @field_validator("database_url", "dagster_database_url")
     @classmethod
     def _is_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
@@ -241,7 +301,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"the scheme is {scheme!r}; only postgresql:// is spoken here")
         return value
 
-    @field_validator("objects_url", "inventory_reports")
+    @field_validator("objects_url", "inventory_reports", "compute_logs")
     @classmethod
     def _is_s3(cls, value: str | None) -> str | None:
         if value is not None:
@@ -257,6 +317,15 @@ class Settings(BaseSettings):
             parts = urlsplit(value)
             if parts.scheme != "s3" or not parts.netloc or not parts.path.strip("/"):
                 raise ValueError("must be a folder or begin with s3://bucket/prefix")
+        return value
+
+    @field_validator("object_events")
+    @classmethod
+    def _is_a_queue(cls, value: str | None) -> str | None:
+        if value is not None:
+            parts = urlsplit(value)
+            if parts.scheme not in ("http", "https") or not parts.netloc or not parts.path.strip("/"):
+                raise ValueError("must be the URL of a queue: https://sqs.REGION.amazonaws.com/ACCOUNT/NAME")
         return value
 
     @field_validator("clinic_timezone")
@@ -282,6 +351,13 @@ class Settings(BaseSettings):
         return ZoneInfo(self.clinic_timezone)
 
     def model_post_init(self, _context: Any, /) -> None:
+        if self.alert_email and self.smtp_url is None:
+            raise SettingsError(
+                "checking the setting",
+                "FM_ALERT_EMAIL",
+                "there are addresses, but no mail server to send by",
+                "Set FM_SMTP_URL too",
+            )
         for own in (self.thumbnail_prefix, self.own_prefix):
             if any(own.startswith(original) for original in self.original_prefixes):
                 raise SettingsError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
@@ -21,6 +22,9 @@ from fm_migration.objects.keys import KeyLayout
 from fm_migration.objects.store import ObjectStore
 from fm_migration.places import Places
 from fm_migration.settings import Settings
+
+if TYPE_CHECKING:
+    from fm_migration.objects.inventory_report import InventoryReport
 
 _Pages = Iterable[Sequence[ObjectFacts]]
 
@@ -54,7 +58,7 @@ def stage_inventory(
     run_id: str | None = None,
 ) -> inventory.InventoryUpdate:
     """List the bucket, or read an inventory report of it, into `s3_inventory`."""
-    prefixes = [*settings.original_prefixes, settings.thumbnail_prefix, settings.quarantine_prefix]
+    prefixes = _prefixes(settings)
     source = _from_report if settings.inventory_reports else _from_listing
     started_at, pages = source(store, settings, prefixes)
     return inventory.update_inventory(
@@ -65,6 +69,27 @@ def stage_inventory(
         prefixes=prefixes,
         started_at=started_at,
         source="inventory_report" if settings.inventory_reports else "listing",
+        tolerated_shrinkage=settings.tolerated_shrinkage,
+        accept_fewer=accept_fewer,
+        run_id=run_id,
+    )
+
+
+def stage_new_objects(
+    connection: Connection,
+    store: ObjectStore,
+    settings: Settings,
+    *,
+    accept_fewer: bool = False,
+    run_id: str | None = None,
+) -> inventory.InventoryUpdate:
+    """Look up the objects that the queue has told of, instead of listing the bucket, into `s3_inventory`."""
+    return inventory.update_from_events(
+        connection,
+        store.look_up,
+        layout=key_layout(settings),
+        bucket=store.bucket,
+        prefixes=_prefixes(settings),
         tolerated_shrinkage=settings.tolerated_shrinkage,
         accept_fewer=accept_fewer,
         run_id=run_id,
@@ -90,6 +115,10 @@ def key_layout(settings: Settings) -> KeyLayout:
     )
 
 
+def _prefixes(settings: Settings) -> list[str]:
+    return [*settings.original_prefixes, settings.thumbnail_prefix, settings.quarantine_prefix]
+
+
 def _from_listing(store: ObjectStore, _settings: Settings, prefixes: Sequence[str]) -> tuple[datetime, _Pages]:
     """The present objects, and since when by the store's clock: what is younger may be missing from them."""
     return store.server_time(), (page for prefix in prefixes for page in listing.list_pages(store, prefix))
@@ -97,12 +126,17 @@ def _from_listing(store: ObjectStore, _settings: Settings, prefixes: Sequence[st
 
 def _from_report(store: ObjectStore, settings: Settings, prefixes: Sequence[str]) -> tuple[datetime, _Pages]:
     """The objects of the newest inventory report, and as of when."""
+    report = newest_report(store, settings)
+    wanted = tuple(prefixes)
+    return report.created_at, ([facts] for facts in report.objects() if facts.key.startswith(wanted))
+
+
+def newest_report(store: ObjectStore, settings: Settings) -> InventoryReport:
+    """The newest inventory report of the bucket; its data is not read yet."""
     # Imported here: pyarrow takes a third of a second, and most bring no report.
     from fm_migration.objects import inventory_report
 
     bucket, _, prefix = str(settings.inventory_reports).removeprefix("s3://").partition("/")
     reports = ObjectStore(store.client, bucket)
     manifest = inventory_report.latest_manifest(reports, prefix)
-    report = inventory_report.open_report(reports, manifest, source_bucket=store.bucket)
-    wanted = tuple(prefixes)
-    return report.created_at, ([facts] for facts in report.objects() if facts.key.startswith(wanted))
+    return inventory_report.open_report(reports, manifest, source_bucket=store.bucket)

@@ -1,4 +1,4 @@
-"""Points the process's settings at a test's own database and bucket."""
+"""Points the process's settings at a test's own database and bucket, and imports its photographs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from fm_migration import staging
+from fm_migration.clinic import applying, links, planning
+from fm_migration.places import Places
 from fm_migration.settings import settings
 from fm_migration_tests.conftest import Bucket
 
@@ -21,3 +24,17 @@ def use_places(monkeypatch: pytest.MonkeyPatch, database_url: str, bucket: Bucke
     monkeypatch.setenv("FM_OBJECTS_SECRET_KEY", bucket.secret_key)
     monkeypatch.setenv("FM_EXPORT", str(export))
     settings.cache_clear()
+
+
+def import_photographs(places: Places) -> None:
+    """What the job of the same name does, without Dagster."""
+    with places.engine.begin() as connection:
+        staging.stage_export(connection, places)
+        staging.stage_inventory(connection, places.store, places.settings)
+        staging.stage_patients(connection, places.settings)
+    with places.engine.begin() as connection:
+        plan = planning.make_plan(connection, places.settings)
+    with places.engine.begin() as connection:
+        applying.apply_plan(connection, plan.id)
+    with places.engine.begin() as connection:
+        links.relink(connection)

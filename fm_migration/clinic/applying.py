@@ -69,6 +69,11 @@ join images_batch as batch on batch.id = image.batch_id and batch.content_type_i
 join patients on patients.id = batch.object_id
 """)
 
+_LAST_APPLIED = text("""
+select id, photo_limit from fm_migration.link_plan
+where kind = 'photographs' and applied_at is not null order by id desc limit 1
+""")
+
 
 class StalePlanError(FmMigrationError):
     """The world has moved on since the plan was made."""
@@ -89,6 +94,14 @@ class Applied:
     overtaken_rows: tuple[str, ...]
     visible: int
     inputs: str
+
+
+@dataclass(frozen=True)
+class LastApplied:
+    """A plan in force, and how many photographs it was limited to."""
+
+    plan: int
+    limit: int | None
 
 
 @dataclass(frozen=True)
@@ -214,6 +227,12 @@ def consumed_fingerprint(connection: Connection) -> str | None:
     """The state of the patients that all links were made from: None before the first import, empty when they differ."""
     found: str | None = connection.execute(_CONSUMED).scalar()
     return found
+
+
+def last_applied(connection: Connection) -> LastApplied | None:
+    """The last plan of photographs that was applied; None before the first import."""
+    row = connection.execute(_LAST_APPLIED).one_or_none()
+    return LastApplied(row.id, row.photo_limit) if row else None
 
 
 def visible_images(connection: Connection) -> int:

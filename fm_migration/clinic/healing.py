@@ -9,9 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-#: The pause after the first failed run of the same state; it doubles with each further one.
-FIRST_PAUSE = timedelta(seconds=30)
-LONGEST_PAUSE = timedelta(hours=1)
+from fm_migration.patience import Failures, Seen, look
 
 
 @dataclass(frozen=True)
@@ -26,25 +24,6 @@ class World:
     @property
     def missing(self) -> int:
         return self.known - self.known_present
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What the last look saw, and since when it has been so."""
-
-    fingerprint: str
-    since: datetime
-
-
-@dataclass(frozen=True)
-class Failures:
-    """Runs that failed to heal the present state."""
-
-    count: int
-    last: datetime
-
-    def pause_ends(self) -> datetime:
-        return self.last + min(FIRST_PAUSE * int(2 ** (self.count - 1)), LONGEST_PAUSE)
 
 
 @dataclass(frozen=True)
@@ -67,7 +46,7 @@ def decide(
     tolerated_missing: float,
 ) -> Decision:
     """Whether to start a healing run now."""
-    seen = last if last is not None and last.fingerprint == world.fingerprint else Seen(world.fingerprint, now)
+    seen = look(last, world.fingerprint, now)
     words = _reason_to_wait(world, seen, now, run_on_its_way, failures, settle, tolerated_missing)
     if words is not None:
         return Decision(False, words, seen)
@@ -93,13 +72,13 @@ def _reason_to_wait(
             "others were really removed, materialize patient_map with accept_missing: true"
         )
     # With every known patient back, the re-import is done; with a few missing, only standing still tells.
-    if world.missing and now - seen.since < settle:
+    if world.missing and not seen.stood_still(now, settle):
         return f"{world.missing:,} known patients are missing; waiting until the table has stood still for {settle}"
     if run_on_its_way:
         return "a run that writes links is on its way"
     if failures is not None and now < failures.pause_ends():
         return (
             f"healing has failed {failures.count} times for this state; the failed run says what to do. "
-            f"Next try at {failures.pause_ends():%H:%M:%S} UTC"
+            f"{failures.next_try()}"
         )
     return None

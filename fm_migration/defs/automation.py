@@ -4,7 +4,7 @@ Dagster's own conditions (`eager`, `data_version_changed`) are edge-triggered: a
 run is on its way is swallowed, and nothing happens until the next one. This condition is level-triggered: it asks at
 every tick whether the asset was made from its inputs as they are now, which Dagster records as data versions.
 
-The first way is the sensor (`sensors.py`): it does not wait for anybody to materialize anything.
+The first way is the sensor (`sensors/healing.py`): it does not wait for anybody to materialize anything.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import dagster as dg
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.definitions.declarative_automation.operators import AndAutomationCondition
 from dagster._core.definitions.events import AssetKeyPartitionKey
+
+from fm_migration.defs.limits import SHORT
 
 _GAVE_UP = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
@@ -128,7 +130,7 @@ automation = dg.AutomationConditionSensorDefinition(
     emit_backfills=False,
     # WRITES_LINKS of assets/clinic.py, which imports this module. The tags of an asset's step are not those of its run:
     # without them here, such a run would escape the limit of one. The other one is as for the job heal_links.
-    run_tags={"fm/writes": "links", "dagster/max_runtime": "900"},
+    run_tags={"fm/writes": "links", **SHORT},
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Re-materializes what was made from older inputs, for people who materialize something by hand.",
 )

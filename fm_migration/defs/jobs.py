@@ -3,24 +3,24 @@
 No `from __future__ import annotations` here: Dagster reads the types of configs and resources from the functions.
 """
 
+from typing import Any
+
 import dagster as dg
 from pydantic import Field
 
-from fm_migration.clinic import repairing
+from fm_migration.clinic import applying, repairing
 from fm_migration.defs.assets.clinic import WRITES_LINKS
 from fm_migration.defs.assets.thumbnails import MAKES_THUMBNAILS
 from fm_migration.defs.failures import readable_failures
+from fm_migration.defs.limits import LONG, RETRY, SHORT
 from fm_migration.defs.resources import DatabaseResource, ObjectStoreResource
-
-#: The tag by which Dagster ends a run that takes longer than so many seconds.
-MAX_RUNTIME = "dagster/max_runtime"
 
 import_photographs = dg.define_asset_job(
     "import_photographs",
     selection=dg.AssetSelection.assets(
         "csv_metadata", "s3_inventory", "patient_map", "link_plan", "image_batches", "patient_links", "orphan_report"
     ),
-    tags=WRITES_LINKS,
+    tags={**WRITES_LINKS, **LONG},
     description="Everything, from the export and the bucket to the galleries and the report on them: for the first "
     "time, and whenever there is a new export. To start small, set `limit` of link_plan; for a dry run, materialize "
     "link_plan alone.",
@@ -31,9 +31,9 @@ report = dg.define_asset_job(
     selection=dg.AssetSelection.assets("s3_inventory", "patient_map", "link_plan", "orphan_report"),
     # It writes nothing of the clinic's. Between a plan and its application every link that is about to be healed would
     # look like an orphan, so a report waits for runs that write links, and they for it: for seconds.
-    tags=WRITES_LINKS,
+    tags={**WRITES_LINKS, **LONG},
     description="A report from fresh readings of the bucket and of the patients, and from a plan that knows them. The "
-    "export is not read again: a new one is a person's to import. The schedule `nightly_report` starts it.",
+    "export is not read again: the sensor `new_export` sees to that. The schedule `nightly_report` starts it.",
 )
 
 heal_links = dg.define_asset_job(
@@ -41,7 +41,7 @@ heal_links = dg.define_asset_job(
     selection=dg.AssetSelection.assets("patient_map", "link_plan", "image_batches", "patient_links"),
     # Seconds are the rule. A run whose machine went down with it stays "started", and would keep the next one waiting
     # for the six hours of dagster.yaml; after this time Dagster takes it for failed, and the sensor tries again.
-    tags={**WRITES_LINKS, MAX_RUNTIME: "900"},
+    tags={**WRITES_LINKS, **SHORT},
     description="After a re-import of the patients: reads who is who now, and leads every link to the new UUIDs. The "
     "sensor `patients_reimported` starts it by itself.",
 )
@@ -53,7 +53,12 @@ class UndoConfig(dg.Config):
     plan: int = Field(description="The number of the plan, as `image_batches` and `fm-migration plans` show it.")
 
 
-@dg.op(tags=WRITES_LINKS, pool="database", description="Puts back every row that nobody has changed since.")
+@dg.op(
+    tags=WRITES_LINKS,
+    pool="database",
+    retry_policy=RETRY,
+    description="Puts back every row that nobody has changed since.",
+)
 def undo(
     context: dg.OpExecutionContext, config: UndoConfig, database: DatabaseResource, objects: ObjectStoreResource
 ) -> None:
@@ -63,8 +68,13 @@ def undo(
         context.add_output_metadata({"restored": done.restored, "left": list(done.left[:100])})
 
 
+def within(last: applying.LastApplied | None) -> dict[str, Any]:
+    """The run config of a run that nobody has asked for: who has started small wants no more than that."""
+    return {"ops": {"link_plan": {"config": {"limit": last.limit}}}} if last and last.limit else {}
+
+
 @dg.job(
-    tags=WRITES_LINKS,
+    tags={**WRITES_LINKS, **LONG},
     description="Takes an applied plan back: every row that nobody has changed since is as it was before. Rows that "
     "somebody has changed are left and listed.",
 )

@@ -4,20 +4,15 @@ No `from __future__ import annotations` here: Dagster reads the types of resourc
 """
 
 import dagster as dg
-from sqlalchemy import text
 
+from fm_migration.clinic import applying
 from fm_migration.defs.failures import readable_failures
-from fm_migration.defs.jobs import report
+from fm_migration.defs.jobs import report, within
 from fm_migration.defs.resources import DatabaseResource
 from fm_migration.settings import settings as read_settings
 
 #: When nobody uploads and nobody re-imports, and early enough that somebody looks at it in the morning.
 NIGHTLY = "30 3 * * *"
-
-_LAST_PLAN = text("""
-select photo_limit from fm_migration.link_plan
-where kind = 'photographs' and applied_at is not null order by id desc limit 1
-""")
 
 
 @dg.schedule(
@@ -32,8 +27,8 @@ where kind = 'photographs' and applied_at is not null order by id desc limit 1
 )
 def nightly_report(database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
     with readable_failures(), database.engine().connect() as connection:
-        last = connection.execute(_LAST_PLAN).one_or_none()
+        last = applying.last_applied(connection)
     if last is None:
         return dg.SkipReason("nothing was imported yet: run import_photographs first")
     # Who has started small wants no more than that to be planned, and applied by the automation, in the night.
-    return dg.RunRequest(run_config={"ops": {"link_plan": {"config": {"limit": last.photo_limit}}}})
+    return dg.RunRequest(run_config=within(last))

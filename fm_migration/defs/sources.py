@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from fm_migration.defs.limits import LONG
 from fm_migration.defs.resources import DatabaseResource, ObjectStoreResource, SettingsResource
 from fm_migration.export_source import open_export
 from fm_migration.ledger import identity
@@ -63,5 +64,6 @@ def patients(database: DatabaseResource) -> dg.ObserveResult:
 observe_sources = dg.define_asset_job(
     "observe_sources",
     selection=dg.AssetSelection.assets("filemaker_export", "bulk_dump", "patients"),
+    tags=LONG,
     description="Looks at the export, the bucket and the patients, and records in which state they are.",
 )

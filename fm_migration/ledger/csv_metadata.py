@@ -19,6 +19,7 @@ from fm_migration.filemaker.types import TypeTable
 from fm_migration.ledger.copying import copy_rows
 from fm_migration.ledger.plausibility import Shrinkage
 
+_LAST_READ = text("select sha256 from fm_migration.export_read order by id desc limit 1")
 _FORMER_ROWS = text("select rows_read from fm_migration.export_read order by id desc limit 1")
 _PROBLEMS = text("""
 select problem, count(*) as rows from fm_migration.csv_metadata, unnest(problems) as problem group by 1 order by 2 desc
@@ -90,6 +91,12 @@ def replace_rows(
     )
     connection.execute(_RECORD, _record(export, update, source, run_id))
     return update
+
+
+def last_read(connection: Connection) -> str | None:
+    """The SHA-256 of the export that the rows are from; None before the first."""
+    sha256: str | None = connection.execute(_LAST_READ).scalar()
+    return sha256
 
 
 def _values(export: Export, found: Survey, today: date, types: TypeTable) -> Iterator[tuple[object, ...]]:

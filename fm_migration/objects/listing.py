@@ -97,6 +97,32 @@ def list_pages(store: Listable, prefix: str = "", *, threads: int = THREADS) -> 
         yield from _read_in_turn(pages, everything, first)
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of a listing, in the order of the keys."""
+
+    objects: list[ObjectFacts]
+    #: Where to go on; None when the listing ends here.
+    after: str | None
+
+
+def list_stretch(store: Listable, prefix: str, *, after: str = "", pages: int) -> Stretch:
+    """At most so many pages of the keys below `prefix` that come behind `after`: a listing that pauses."""
+    fetching = _Pages(store, prefix)
+    span = _Span(prefix, after=after)
+    objects: list[ObjectFacts] = []
+    token: str | None = None
+    for _ in range(pages):
+        page = fetching.fetch(span, token)
+        if page.last and not (page.ordered and page.first > after):
+            raise fetching.out_of_order()
+        objects += page.objects
+        token, after = page.token, page.last or after
+        if token is None:
+            return Stretch(objects, None)
+    return Stretch(objects, after)
+
+
 class _Page(NamedTuple):
     objects: list[ObjectFacts]  # those that belong to the span
     first: str

@@ -14,6 +14,7 @@ import hashlib
 import mmap
 import re
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,7 +30,7 @@ from pydantic import SecretStr
 from fm_migration.errors import FmMigrationError, ObjectStoreError, SettingsError
 from fm_migration.objects import listing
 from fm_migration.objects.facts import STANDARD, ObjectFacts, bare_etag
-from fm_migration.objects.failures import STORE_FAILURES, ObjectChangedError, translated
+from fm_migration.objects.failures import STORE_FAILURES, ObjectChangedError, ObjectMissingError, translated
 from fm_migration.objects.keys import shown_key
 
 CONNECT_SECONDS = 5
@@ -108,16 +109,22 @@ def open_store(
 
 def open_client(location: ObjectsLocation) -> Any:
     """The boto3 client for a location, with the time-outs, retries and addressing that suit it."""
-    options: dict[str, Any] = {
+    options: dict[str, Any] = {}
+    if location.endpoint_url:
+        # Servers other than AWS rarely have a host name per bucket, and many refuse the checksum trailers that
+        # boto3 adds by default; `put` sends an MD5 instead, which all of them verify.
+        options = {"s3": {"addressing_style": "path"}, "request_checksum_calculation": "when_required"}
+    return open_service("s3", location, f"the bucket {location.bucket}", **options)
+
+
+def open_service(service: str, location: ObjectsLocation, subject: str, **options: Any) -> Any:
+    """A boto3 client of any service, with the credentials of a location; `subject` names it in a complaint."""
+    patience: dict[str, Any] = {
         "connect_timeout": CONNECT_SECONDS,
         "read_timeout": READ_SECONDS,
         "retries": {"mode": "standard", "total_max_attempts": ATTEMPTS},
         "max_pool_connections": CONNECTIONS,
     }
-    if location.endpoint_url:
-        # Servers other than AWS rarely have a host name per bucket, and many refuse the checksum trailers that
-        # boto3 adds by default; `put` sends an MD5 instead, which all of them verify.
-        options |= {"s3": {"addressing_style": "path"}, "request_checksum_calculation": "when_required"}
     secret = location.secret_key
     try:
         session = boto3.session.Session(
@@ -125,9 +132,9 @@ def open_client(location: ObjectsLocation) -> Any:
             aws_secret_access_key=secret.get_secret_value() if secret else None,
             region_name=location.region or ("us-east-1" if location.endpoint_url else None),
         )
-        return session.client("s3", endpoint_url=location.endpoint_url, config=Config(**options))
+        return session.client(service, endpoint_url=location.endpoint_url, config=Config(**patience, **options))
     except (*STORE_FAILURES, ValueError) as error:
-        raise translated(error, "opening", f"the bucket {location.bucket}") from None
+        raise translated(error, "opening", subject) from None
 
 
 class ObjectStore:
@@ -196,6 +203,18 @@ class ObjectStore:
             last_modified=answer["LastModified"],
             storage_class=answer.get("StorageClass", STANDARD),
         )
+
+    def look_up(self, keys: Sequence[str], *, threads: int = listing.THREADS) -> Iterator[ObjectFacts]:
+        """What the store says about each of these objects; those that are not there are left out."""
+
+        def facts(key: str) -> ObjectFacts | None:
+            try:
+                return self.head(key)
+            except ObjectMissingError:
+                return None
+
+        with ThreadPoolExecutor(threads, thread_name_prefix="look-up") as pool:
+            yield from (found for found in pool.map(facts, keys) if found is not None)
 
     def read(self, key: str, *, etag: str | None = None, max_bytes: int | None = None) -> bytes:
         """The bytes of an object.

@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from fm_migration.clinic.healing import Failures
 from fm_migration.clinic.thumbnailing import MonthPending
+from fm_migration.patience import Failures
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,10 @@ def choose(
         return Chosen(tuple(chosen), words)
     if most == 0:
         return Chosen((), f"{words}; FM_THUMBNAIL_RUNS is 0, so a person starts the runs")
-    if free <= 0 or not open_months:
+    if free <= 0:
         return Chosen((), f"{words}; {runs} runs are on their way")
+    if not open_months:
+        return Chosen((), f"{words}; runs or a backfill for all of these are on their way")
     return Chosen((), f"{words}; {pausing} months pause, because their last runs have changed nothing")
 
 

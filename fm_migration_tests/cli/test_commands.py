@@ -14,15 +14,13 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from fm_migration import staging
 from fm_migration.cli import app
-from fm_migration.clinic import applying, links, planning
 from fm_migration.embedded.sample.reimport import play_reimport
 from fm_migration.places import Places, find_places
 from fm_migration.settings import load_settings
 from fm_migration_tests.conftest import SampleClinic
 from fm_migration_tests.e2e.daemon import wait_for
-from fm_migration_tests.places import use_places
+from fm_migration_tests.places import import_photographs, use_places
 
 VISIBLE = """
 select count(*) from images_image as image join images_batch as batch on batch.id = image.batch_id
@@ -38,16 +36,7 @@ def imported(make_sample: Callable[[str], SampleClinic], monkeypatch: pytest.Mon
     monkeypatch.setenv("FM_HOME", str(tmp_path))
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     places = find_places(load_settings())
-    with places.engine.begin() as connection:
-        staging.stage_export(connection, places)
-        staging.stage_inventory(connection, places.store, places.settings)
-        staging.stage_patients(connection, places.settings)
-    with places.engine.begin() as connection:
-        plan = planning.make_plan(connection, places.settings)
-    with places.engine.begin() as connection:
-        applying.apply_plan(connection, plan.id)
-    with places.engine.begin() as connection:
-        links.relink(connection)
+    import_photographs(places)
     return places
 
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fm_migration.clinic.healing import LONGEST_PAUSE, Decision, Failures, Seen, World, decide
+from fm_migration.clinic.healing import Decision, World, decide
+from fm_migration.patience import LONGEST_PAUSE, Failures, Seen
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CHANGED = World(fingerprint="new", consumed="old", known=100, known_present=100)

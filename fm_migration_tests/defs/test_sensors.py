@@ -7,97 +7,24 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import dagster as dg
 import httpx
-import psycopg
 import pytest
 from dagster._utils.error import serializable_error_info_from_exc_info
 
 from fm_migration.defs.resources import RESOURCES
-from fm_migration.defs.sensors import FINGERPRINT_TAG, patients_reimported, tell_of_failures
-from fm_migration.embedded.sample.reimport import play_reimport
+from fm_migration.defs.sensors.alerts import mail_failures, tell_of_failures
+from fm_migration.defs.sensors.healing import FINGERPRINT_TAG
 from fm_migration.settings import settings
-from fm_migration_tests.conftest import SampleClinic
-from fm_migration_tests.e2e.homes import homes
+from fm_migration_tests.defs.ticking import Ticking
 from fm_migration_tests.e2e.runs import record_run
-from fm_migration_tests.places import use_places
+from fm_migration_tests.smtp import Mailbox, mail_server
 
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 IN_SYNC = "the links were made from the patients as they are"
-
-
-@dataclass
-class Ticking:
-    """A clinic, an instance, and the sensor's cursor from tick to tick."""
-
-    database_url: str
-    definitions: dg.Definitions
-    instance: dg.DagsterInstance
-    cursor: str | None = None
-
-    def tick(self) -> dg.SensorResult:
-        """One tick as the daemon does it, but for starting the run."""
-        resources = {name: RESOURCES[name] for name in ("settings", "database")}
-        with dg.build_sensor_context(self.instance, self.cursor, resources=resources) as context:
-            result = patients_reimported(context)
-        assert isinstance(result, dg.SensorResult)
-        self.cursor = result.cursor
-        for event in result.asset_events:
-            assert isinstance(event, dg.AssetObservation)
-            self.instance.report_runless_asset_event(event)
-        return result
-
-    def words(self) -> str:
-        """Why the tick starts no run."""
-        result = self.tick()
-        assert not result.run_requests
-        assert isinstance(result.skip_reason, dg.SkipReason)
-        return str(result.skip_reason.skip_message)
-
-    def requested(self) -> dg.RunRequest:
-        (request,) = self.tick().run_requests or []
-        assert isinstance(request, dg.RunRequest)
-        return request
-
-    def run(self, job: str, tags: Mapping[str, str] | None = None) -> dg.ExecuteInProcessResult:
-        return self.definitions.resolve_job_def(job).execute_in_process(
-            instance=self.instance, run_config=QUIET, tags=dict(tags or {}), raise_on_error=False
-        )
-
-    def reimport(self, *, keep_ids: bool = False) -> None:
-        with psycopg.connect(self.database_url) as connection:
-            for _ in play_reimport(connection, seed=1, keep_ids=keep_ids):
-                pass
-
-    def execute(self, statement: str) -> None:
-        with psycopg.connect(self.database_url) as connection:
-            connection.execute(statement)
-
-    def homes(self) -> dict[str, str]:
-        with psycopg.connect(self.database_url) as connection:
-            return homes(connection)
-
-
-@pytest.fixture
-def untouched(
-    make_sample: Callable[[str], SampleClinic],
-    monkeypatch: pytest.MonkeyPatch,
-    definitions: dg.Definitions,
-    instance: dg.DagsterInstance,
-) -> Ticking:
-    sample = make_sample("fresh")
-    use_places(monkeypatch, sample.database_url, sample.bucket, sample.export)
-    return Ticking(sample.database_url, definitions, instance)
-
-
-@pytest.fixture
-def imported(untouched: Ticking) -> Ticking:
-    assert untouched.run("import_photographs").success
-    return untouched
 
 
 def test_before_the_first_import_it_names_the_job_to_start(untouched: Ticking) -> None:
@@ -242,17 +169,17 @@ def mailbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
         thread.join()
 
 
-def _tell(ticking: Ticking, result: dg.ExecuteInProcessResult) -> None:
+def _tell(ticking: Ticking, result: dg.ExecuteInProcessResult, sensor: Any = tell_of_failures) -> None:
     run = ticking.instance.get_run_by_id(result.run_id)
     assert run is not None
     context = dg.build_run_status_sensor_context(
-        sensor_name="tell_of_failures",
+        sensor_name=sensor.name,
         dagster_instance=ticking.instance,
         dagster_run=run,
         dagster_event=result.get_run_failure_event(),
         resources={"settings": RESOURCES["settings"]},
     ).for_run_failure()
-    tell_of_failures(context)
+    sensor(context)
 
 
 def test_a_failed_run_is_told_with_its_remedy_and_without_patients(imported: Ticking, mailbox: list[bytes]) -> None:
@@ -296,3 +223,51 @@ def test_a_webhook_that_refuses_fails_the_tick_so_that_it_is_tried_again(
         _tell(imported, result)
     assert "Canary" not in str(failure.value)
     assert mailbox == []
+
+
+# --- by e-mail --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def letters(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
+    with mail_server() as box:
+        monkeypatch.setenv("FM_ALERT_EMAIL", "it@example.org, office@example.org")
+        monkeypatch.setenv("FM_SMTP_URL", f"smtp://127.0.0.1:{box.port}")
+        yield box
+
+
+def test_a_failed_run_is_mailed_with_counts_and_no_message(imported: Ticking, letters: Mailbox) -> None:
+    imported.execute("update patients set first_name = 'Kanarienvogel', last_name = 'Canary'")
+    imported.execute("delete from patients where id in (select id from patients order by id limit 20)")
+    result = imported.run("heal_links")
+    _tell(imported, result, mail_failures)
+    (letter,) = letters.letters
+    assert letters.recipients == ["<it@example.org>", "<office@example.org>"]
+    assert "Subject: fm_migration: heal_links has failed" in letter
+    assert f"Run {result.run_id} of heal_links has failed." in letter
+    assert "Failed: patient_map, after 1 tries." in letter
+    assert "Runs of heal_links in the last 24 hours: 1 failure." in letter
+    for told in ("Kanarienvogel", "Canary", "re-import", "patients"):
+        assert told not in letter
+
+
+def test_a_mail_server_that_refuses_fails_the_tick_so_that_it_is_tried_again(
+    imported: Ticking, letters: Mailbox
+) -> None:
+    letters.refuses = {"MAIL": "451 try later"}
+    imported.execute("delete from patients")
+    result = imported.run("heal_links")
+    with pytest.raises(dg.Failure, match="it answers 451"):
+        _tell(imported, result, mail_failures)
+    letters.refuses = {}
+    _tell(imported, result, mail_failures)
+    assert len(letters.letters) == 1
+
+
+def test_without_addresses_nothing_is_mailed(
+    imported: Ticking, letters: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FM_ALERT_EMAIL", "")
+    imported.execute("delete from patients")
+    _tell(imported, imported.run("heal_links"), mail_failures)
+    assert not letters.letters

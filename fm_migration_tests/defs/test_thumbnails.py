@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,10 +10,11 @@ import dagster as dg
 import psycopg
 import pytest
 
+from fm_migration.defs import backfills
 from fm_migration.defs.jobs import make_thumbnails
 from fm_migration.defs.partitions import MONTH, add_months, month_partitions, new_months
 from fm_migration.defs.resources import RESOURCES
-from fm_migration.defs.sensors import PENDING_TAG, pending_thumbnails
+from fm_migration.defs.sensors.thumbnails import PENDING_TAG, pending_thumbnails
 from fm_migration_tests.conftest import Bucket, SampleClinic
 from fm_migration_tests.e2e.runs import record_run
 from fm_migration_tests.places import use_places
@@ -233,6 +231,17 @@ def test_a_range_on_its_way_keeps_all_its_months(months: Months, monkeypatch: py
     assert {request.partition_key for request in months.tick().run_requests} == set(known[:2])
 
 
+def test_a_backfill_keeps_its_months_before_it_has_a_run(months: Months, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FM_THUMBNAIL_RUNS", "50")
+    known = months.known()
+    backfill = backfills.launch(months.instance, months.definitions, known[2:], "some months")
+    assert {request.partition_key for request in months.tick().run_requests} == set(known[:2])
+    assert backfills.cancel(months.instance, backfill)
+    found = backfills.look_up(months.instance, backfill)
+    assert found is not None
+    assert (found.months, found.ended, found.cancelled) == (tuple(known[2:]), False, True)
+
+
 def test_a_month_whose_runs_change_nothing_pauses_and_the_next_is_tried(months: Months) -> None:
     (request,) = months.tick().run_requests
     _ended(months, request.partition_key, request.tags[PENDING_TAG], dg.DagsterRunStatus.FAILURE)
@@ -261,30 +270,3 @@ def test_months_that_dagster_does_not_know_are_added_by_the_sensor(months: Month
 
 def test_the_job_is_told_apart_by_its_tag() -> None:
     assert (make_thumbnails.tags or {})["fm/makes"] == "thumbnails"
-
-
-# --- the terminal -----------------------------------------------------------------------------------------------------
-
-
-def test_dg_launches_a_month_and_a_range(months: Months, tmp_path: Path) -> None:
-    home = tmp_path / "dagster"
-    home.mkdir()
-    environment = {**os.environ, "DAGSTER_HOME": str(home)}
-    known = months.known()
-    with dg.DagsterInstance.from_config(str(home)) as instance:
-        add_months(instance, known)
-
-    def launch(*arguments: str) -> None:
-        program = Path(sys.executable).parent / "dg"
-        outcome = subprocess.run(
-            [program, "launch", "--assets", "thumbnails", *arguments],
-            cwd=PROJECT, env=environment, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert outcome.returncode == 0, outcome.stderr[-3000:]
-
-    before = months.pending()
-    launch("--partition", known[0])
-    after_one = months.pending()
-    assert 0 < after_one < before
-    launch("--partition-range", f"{known[1]}...{known[-1]}")
-    assert months.pending() == 0

@@ -14,6 +14,7 @@ from fm_migration.clinic.states import State
 from fm_migration.defs.automation import when_stale
 from fm_migration.defs.catalogue import OWNERS, problem_table, table_metadata
 from fm_migration.defs.failures import readable_failures
+from fm_migration.defs.limits import RETRY
 from fm_migration.defs.resources import DatabaseResource, ObjectStoreResource, SettingsResource
 from fm_migration.report.classes import FindingClass
 from fm_migration.report.findings import Report, make_report, one_moment
@@ -45,6 +46,7 @@ class OrphanReportConfig(dg.Config):
     kinds={"postgres"},
     tags={"domain": "assurance"},
     pool="database",
+    retry_policy=RETRY,
     automation_condition=when_stale(months=dg.AssetSelection.assets("thumbnails")),
     freshness_policy=dg.FreshnessPolicy.time_window(fail_window=OUT_OF_DATE_AFTER, warn_window=WARN_AFTER),
     description="What is not as it should be between export, bucket and app: one row of fm_migration.finding per "

@@ -15,6 +15,7 @@ from fm_migration.clinic.states import State
 from fm_migration.defs.automation import when_stale
 from fm_migration.defs.catalogue import OWNERS, column_lineage, problem_table, table_metadata
 from fm_migration.defs.failures import readable_failures
+from fm_migration.defs.limits import RETRY
 from fm_migration.defs.partitions import add_months
 from fm_migration.defs.resources import DatabaseResource, SettingsResource
 from fm_migration.errors import DatabaseError
@@ -57,6 +58,7 @@ class ImageBatchesConfig(dg.Config):
     kinds={"postgres"},
     tags={"domain": "clinic"},
     pool="database",
+    retry_policy=RETRY,
     automation_condition=when_stale(),
     description="What would change in the clinic's tables so that every photograph hangs on its patient, and why: the "
     "dry run. Every row of the export ends in exactly one state (fm_migration.photo); every change is a row of "
@@ -162,6 +164,7 @@ def _change_table(sample: list[tuple[Any, ...]]) -> dg.MarkdownMetadataValue:
     tags={"domain": "clinic"},
     op_tags=WRITES_LINKS,
     pool="database",
+    retry_policy=RETRY,
     automation_condition=when_stale(),
     description="The plan, applied in one transaction: batches and images created, adopted, re-linked and recounted. "
     "Refuses a plan whose inputs have changed since, and one with doubts that nobody has approved. What staff have "
@@ -225,6 +228,7 @@ def image_batches(
     tags={"domain": "clinic"},
     op_tags=WRITES_LINKS,
     pool="database",
+    retry_policy=RETRY,
     automation_condition=when_stale(),
     description="Every other link to a patient: documents, hand-uploaded batches, and whatever else has a content type "
     "and an object id. What points at a known former UUID is led to its successor, journalled and undoable; what "

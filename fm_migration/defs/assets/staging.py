@@ -16,6 +16,7 @@ from pydantic import Field
 from fm_migration import staging
 from fm_migration.defs.catalogue import OWNERS, column_lineage, problem_table, table_metadata
 from fm_migration.defs.failures import as_failure, readable_failures
+from fm_migration.defs.limits import RETRY
 from fm_migration.defs.resources import DatabaseResource, ObjectStoreResource, SettingsResource
 from fm_migration.errors import ImplausibleInputError
 from fm_migration.filemaker.problems import Problem
@@ -45,6 +46,10 @@ class InventoryConfig(dg.Config):
     accept_fewer: bool = Field(
         default=False,
         description="Take a listing with far fewer originals than the last one. Only when they were really removed.",
+    )
+    only_new: bool = Field(
+        default=False,
+        description="Look up what the queue of FM_OBJECT_EVENTS has told of, instead of listing the whole bucket.",
     )
 
 
@@ -81,7 +86,8 @@ CSV_LINEAGE = column_lineage(
     owners=OWNERS,
     kinds={"csv", "postgres"},
     tags={"domain": "filemaker"},
-    pool="database",
+    pool="filemaker",
+    retry_policy=RETRY,
     description="One row per row of FileMaker's export, normalised, with its problems. Says of each photograph which "
     "patient it belongs to, when it was taken and what it shows. No row is ever dropped: what is wrong with it stands "
     "in its column `problems`.",
@@ -169,9 +175,10 @@ def _csv_checks(update: CsvUpdate) -> Iterator[dg.AssetCheckResult]:
     kinds={"s3", "postgres"},
     tags={"domain": "s3"},
     pool="s3",
+    retry_policy=RETRY,
     description="One row per object ever listed in the bucket, classified as original, thumbnail, quarantined or "
-    "other, with what its key says. Present objects are those that the last complete listing saw; vanished ones are "
-    "marked with the snapshot that missed them, never removed.",
+    "other, with what its key says. Present objects are those that the last complete listing saw, and what the queue "
+    "has told of since; vanished ones are marked with the snapshot that missed them, never removed.",
     check_specs=[
         dg.AssetCheckSpec(
             "listing_is_plausible",
@@ -202,8 +209,9 @@ def s3_inventory(
 ) -> Iterator[Any]:
     with readable_failures():
         try:
+            stage = staging.stage_new_objects if config.only_new else staging.stage_inventory
             with database.engine().begin() as connection:
-                update = staging.stage_inventory(
+                update = stage(
                     connection,
                     objects.store(),
                     settings.settings(),
@@ -240,6 +248,7 @@ def _inventory_checks(update: InventoryUpdate) -> Iterator[dg.AssetCheckResult]:
     kinds={"postgres"},
     tags={"domain": "clinic"},
     pool="database",
+    retry_policy=RETRY,
     description="The identity history: every pair of FileMaker id and patient UUID ever seen, and which of them hold "
     "now. A re-import gives every patient a new UUID; this history leads what points at the old one to the new one. "
     "The data version is a hash of the current pairs, so unchanged patients start nothing downstream.",

@@ -14,6 +14,7 @@ from fm_migration.clinic import thumbnailing
 from fm_migration.clinic.thumbnailing import Choice, Survey, ThumbnailState
 from fm_migration.defs.catalogue import OWNERS, column_lineage, problem_table, table_metadata
 from fm_migration.defs.failures import readable_failures
+from fm_migration.defs.limits import RETRY
 from fm_migration.defs.partitions import month_partitions
 from fm_migration.defs.resources import DatabaseResource, ObjectStoreResource, SettingsResource
 from fm_migration.images.recipe import Recipe
@@ -63,6 +64,7 @@ def _backfill_policy() -> dg.BackfillPolicy:
     tags={"domain": "clinic"},
     op_tags=MAKES_THUMBNAILS,
     pool="thumbnails",
+    retry_policy=RETRY,
     description="A current thumbnail for every linked photograph of a month, right side up, and its key, its size, the "
     "picture's width, height and type in the app's row; journalled, and undoable by its plan. Idempotent: what is "
     "current is left alone, what failed is tried again when its object changes, a run that was stopped goes on where "

@@ -1,0 +1,145 @@
+"""The two sensors that take in new objects: one looks around the bucket, one listens to S3's events.
+
+No `from __future__ import annotations` here: Dagster reads the types of resources from the functions.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+from sqlalchemy import Connection
+
+from fm_migration.clinic import applying
+from fm_migration.defs.failures import readable_failures
+from fm_migration.defs.jobs import import_photographs, within
+from fm_migration.defs.resources import DatabaseResource, ObjectStoreResource, SettingsResource
+from fm_migration.defs.sensors.runs import ended, failed_last, links_on_their_way, request
+from fm_migration.errors import TransientError
+from fm_migration.ledger import inbox, inventory
+from fm_migration.objects.events import ObjectEvent, open_queue
+from fm_migration.objects.store import ObjectStore
+from fm_migration.settings import Settings
+from fm_migration.staging import newest_report
+from fm_migration.watching import inbox as watched_inbox
+from fm_migration.watching import objects as watched_objects
+from fm_migration.watching.objects import Look, look_around, look_for_report
+from fm_migration.watching.verdict import FIRST_IMPORT
+
+#: Which difference between bucket and inventory a run was started for.
+OBJECTS_TAG = "fm/objects"
+#: Every run that one of these two sensors starts.
+TAKES_IN = {"fm/takes_in": "objects"}
+#: The export is not read again: what is new in it comes by `new_export`.
+TAKEN_IN_BY = [dg.AssetKey(name) for name in ("s3_inventory", "link_plan", "image_batches", "patient_links")]
+
+#: Beside a queue, and beside S3's own reports, the look around the bucket is there for what they have missed.
+BACKING_UP = timedelta(hours=1)
+
+
+@dg.sensor(
+    job=import_photographs,
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Looks around the bucket, FM_WATCH_PAGES thousand objects at a tick, compares each with its row of "
+    "`s3_inventory`, and takes in what is new, changed or gone once it has stood still. Beside a queue "
+    "(FM_OBJECT_EVENTS) it begins a round once an hour. FM_WATCH_OBJECTS=false switches it off.",
+)
+def new_objects(
+    context: dg.SensorEvaluationContext,
+    settings: SettingsResource,
+    database: DatabaseResource,
+    objects: ObjectStoreResource,
+) -> dg.SensorResult | dg.SkipReason:
+    knobs = settings.settings()
+    if not knobs.watch_objects:
+        return dg.SkipReason("FM_WATCH_OBJECTS is false: a person materializes s3_inventory")
+    now = datetime.now(UTC)
+    with readable_failures():
+        try:
+            with database.engine().begin() as connection:
+                last = applying.last_applied(connection)
+                if last is None:
+                    return dg.SkipReason(FIRST_IMPORT)
+                look = _look(connection, objects.store(), knobs, now)
+        except TransientError as error:
+            return dg.SkipReason(f"the bucket could not be looked at this time: {error}")
+    state = _state(look.difference.fingerprint if look.difference else "")
+    verdict = watched_objects.judge(
+        look,
+        now,
+        settle=timedelta(seconds=knobs.watch_settle_seconds),
+        run_on_its_way=links_on_their_way(context.instance),
+        tried=ended(context.instance, state),
+        unfinished=failed_last(context.instance, TAKES_IN),
+    )
+    if not verdict.start:
+        return dg.SkipReason(verdict.words)
+    tags = {**TAKES_IN, **state}
+    asked = request(context, verdict.words, tags, asset_selection=TAKEN_IN_BY, run_config=within(last))
+    return dg.SensorResult(run_requests=[asked])
+
+
+def _look(connection: Connection, store: ObjectStore, knobs: Settings, now: datetime) -> Look:
+    if knobs.inventory_reports:
+        return look_for_report(connection, lambda: newest_report(store, knobs).created_at, now, rest=BACKING_UP)
+    rest = BACKING_UP if knobs.object_events else timedelta()
+    return look_around(connection, store, knobs.original_prefixes, now, pages=knobs.watch_pages, rest=rest)
+
+
+@dg.sensor(
+    job=import_photographs,
+    minimum_interval_seconds=15,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Drains the SQS queue of FM_OBJECT_EVENTS, FM_OBJECT_EVENTS_MESSAGES at a tick at most, into "
+    "fm_migration.inbox, and takes in what waits there. A message is deleted only when what it tells is committed. "
+    "Without the setting it does nothing; `new_objects` backs it up.",
+)
+def object_events(
+    context: dg.SensorEvaluationContext, settings: SettingsResource, database: DatabaseResource
+) -> dg.SensorResult | dg.SkipReason:
+    knobs = settings.settings()
+    if knobs.object_events is None:
+        return dg.SkipReason("FM_OBJECT_EVENTS names no queue; new_objects looks around the bucket instead")
+    with readable_failures():
+        location = settings.places().objects
+
+        def concerns_us(event: ObjectEvent) -> bool:
+            # The thumbnails that we write tell of themselves too.
+            return event.bucket == location.bucket and event.key.startswith(knobs.original_prefixes)
+
+        try:
+            drained = watched_inbox.drain(
+                database.engine(),
+                open_queue(knobs.object_events, location),
+                concerns_us,
+                most=knobs.object_events_messages,
+            )
+        except TransientError as error:
+            return dg.SkipReason(f"the queue could not be read this time: {error}")
+        with database.engine().connect() as connection:
+            waiting = inbox.waiting(connection, location.bucket)
+            known = inventory.present(connection, knobs.original_prefixes)
+            last = applying.last_applied(connection)
+    if last is None:
+        return dg.SkipReason(f"{drained.words}; {FIRST_IMPORT}")
+    state = _state(f"inbox {waiting.fingerprint}")
+    verdict = watched_inbox.judge(
+        drained,
+        waiting,
+        datetime.now(UTC),
+        settle=timedelta(seconds=knobs.watch_settle_seconds),
+        run_on_its_way=links_on_their_way(context.instance),
+        tried=ended(context.instance, state),
+        unfinished=failed_last(context.instance, TAKES_IN),
+    )
+    if not verdict.start:
+        return dg.SkipReason(verdict.words)
+    config = within(last)
+    if watched_inbox.cheaper_to_look_up(waiting.keys, known):
+        config.setdefault("ops", {})["s3_inventory"] = {"config": {"only_new": True}}
+    tags = {**TAKES_IN, **state}
+    asked = request(context, verdict.words, tags, asset_selection=TAKEN_IN_BY, run_config=config)
+    return dg.SensorResult(run_requests=[asked])
+
+
+def _state(fingerprint: str) -> dict[str, str]:
+    return {OBJECTS_TAG: fingerprint or "none"}

@@ -1,0 +1,52 @@
+"""Waiting on purpose: until something has stood still, and longer after each run that has changed nothing.
+
+Pure, and shared by everything that decides from tick to tick. What is decided stands where it is decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+#: The pause after the first run in vain for the same state; it doubles with each further one.
+FIRST_PAUSE = timedelta(seconds=30)
+LONGEST_PAUSE = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the last look saw, and since when it has been so."""
+
+    fingerprint: str
+    since: datetime
+
+    def stood_still(self, now: datetime, settle: timedelta) -> bool:
+        return now - self.since >= settle
+
+    def as_dict(self) -> dict[str, str]:
+        return {"fingerprint": self.fingerprint, "since": self.since.isoformat()}
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, str]) -> Seen:
+        return cls(told["fingerprint"], datetime.fromisoformat(told["since"]))
+
+
+def look(last: Seen | None, fingerprint: str, now: datetime) -> Seen:
+    """What is seen now: the same as before, since then, or something else, since now."""
+    return last if last is not None and last.fingerprint == fingerprint else Seen(fingerprint, now)
+
+
+@dataclass(frozen=True)
+class Failures:
+    """Runs for the present state that have left it as it was."""
+
+    count: int
+    last: datetime
+
+    def pause_ends(self) -> datetime:
+        return self.last + min(FIRST_PAUSE * int(2 ** (self.count - 1)), LONGEST_PAUSE)
+
+    def next_try(self) -> str:
+        """In words, for the message of a tick."""
+        return f"Next try at {self.pause_ends():%H:%M:%S} UTC"

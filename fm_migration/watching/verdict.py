@@ -1,0 +1,42 @@
+"""What every decision of a sensor comes to, and the reasons to wait that they share. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from fm_migration.patience import Failures
+
+#: Who writes without a pause is not waited for longer than this.
+LONGEST_WAIT = timedelta(minutes=15)
+#: What changes the galleries for the first time is a person's to start.
+FIRST_IMPORT = "nothing was imported yet: run import_photographs first"
+ON_ITS_WAY = "a run that writes links is on its way"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Start a run or not, and why."""
+
+    start: bool
+    words: str
+
+
+def wait(words: str) -> Verdict:
+    return Verdict(False, words)
+
+
+def still_busy(newest: datetime | None, first: datetime | None, now: datetime, settle: timedelta) -> bool:
+    """Whether somebody is still writing, as far as the newest change tells, and may go on for now."""
+    if newest is None or now - newest >= settle:
+        return False
+    return first is None or now - first < LONGEST_WAIT
+
+
+def unless_waiting(words: str, now: datetime, *, run_on_its_way: bool, tried: Failures | None) -> Verdict:
+    """Start for this reason, unless a run is on its way already, or earlier ones were in vain and it is too soon."""
+    if run_on_its_way:
+        return wait(f"{words}; {ON_ITS_WAY}")
+    if tried is not None and now < tried.pause_ends():
+        return wait(f"{words}; {tried.count} runs for it have changed nothing, see the last one. {tried.next_try()}")
+    return Verdict(True, words)
