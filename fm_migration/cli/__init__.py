@@ -94,6 +94,15 @@ def _print_finding(well: bool, check: str, said: str, remedy: str) -> None:
 
 
 @app.command()
+def prepare() -> None:
+    """Make Dagster's storage and set its pools: once on a server, before webserver and daemon start."""
+    from fm_migration.cli.instance import prepare_dagster_home
+    from fm_migration.settings import load_settings
+
+    console.print(f"Dagster's instance in {prepare_dagster_home(load_settings())} is ready", soft_wrap=True)
+
+
+@app.command()
 def heal() -> None:
     """Run the job heal_links now: for the end of the clinic's re-import script, which then waits for no sensor."""
     from fm_migration.cli.instance import open_instance, prepare_dagster_home
@@ -105,6 +114,21 @@ def heal() -> None:
         result = run_job("heal_links", instance)
     console.print("healed" if result.success else f"run {result.run_id} failed; see it in the UI")
     raise typer.Exit(0 if result.success else 1)
+
+
+@app.command()
+def backfill(
+    months: Annotated[str | None, typer.Option(help="Months and ranges: 2016-10..2017-03,undated")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All months that have linked photographs.")] = False,
+    missing: Annotated[bool, typer.Option(help="The months that lack current thumbnails.")] = False,
+    watch: Annotated[str | None, typer.Option(metavar="ID", help="Watch a backfill that is under way.")] = None,
+    cancel: Annotated[str | None, typer.Option(metavar="ID", help="Cancel one; what it has made stays.")] = None,
+    detach: Annotated[bool, typer.Option(help="Hand it to the daemon and do not wait for its end.")] = False,
+) -> None:
+    """Make thumbnails of many months, through the queue of the running Dagster instance."""
+    from fm_migration.cli.backfill import Asked, run_backfill
+
+    sys.exit(run_backfill(Asked(months, everything, missing, watch, cancel, detach), console))
 
 
 @app.command()

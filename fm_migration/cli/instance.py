@@ -14,6 +14,8 @@ from pathlib import Path
 import dagster as dg
 
 import fm_migration
+from fm_migration.defs.limits import set_pools
+from fm_migration.instance import dagster_home
 from fm_migration.settings import Settings
 
 PROJECT = Path(fm_migration.__file__).resolve().parent.parent
@@ -26,11 +28,12 @@ def prepare_dagster_home(settings: Settings) -> Path:
     one process makes it before either starts.
     """
     if "DAGSTER_HOME" not in os.environ:
-        home = settings.home.resolve() / "dagster"
+        home = dagster_home(settings)
         home.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(PROJECT / "dagster.yaml", home / "dagster.yaml")
         os.environ["DAGSTER_HOME"] = str(home)
-    with open_instance():
+    with open_instance() as instance:
+        set_pools(instance)
         return Path(os.environ["DAGSTER_HOME"])
 
 

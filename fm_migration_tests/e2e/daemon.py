@@ -16,11 +16,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import dagster as dg
+import pytest
 import yaml
 from dagster._core.scheduler.instigation import InstigatorStatus
 
 from fm_migration.embedded import object_server
 from fm_migration.embedded.stack import Stack
+from fm_migration.settings import settings
 from fm_migration_tests.e2e.runs import LOCATION
 from fm_migration_tests.terminal import listen_to_ctrl_c
 
@@ -30,7 +32,7 @@ SENSOR = "patients_reimported"
 DELAY_FILE = "HEALING_TESTS_DELAY_FILE"
 STOP_SECONDS = 60
 #: A run may wait for its turn behind other work of a busy machine, so this is long; nothing waits for it in vain.
-PATIENCE_SECONDS = 300
+PATIENCE_SECONDS = 900
 
 
 def environment_for(stack: Stack, database_url: str, bucket: str, export: Path) -> dict[str, str]:
@@ -82,8 +84,19 @@ class Dagster:
             instance.get_runs_count()
 
     @contextlib.contextmanager
+    def as_its_own(self) -> Iterator[None]:
+        """This process has the instance's variables for a while, as its own processes have them."""
+        ours = {name: value for name, value in self.environment.items() if name.startswith(("FM_", "DAGSTER_"))}
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in ours.items():
+                patch.setenv(name, value)
+            settings.cache_clear()
+            yield
+        settings.cache_clear()
+
+    @contextlib.contextmanager
     def instance(self) -> Iterator[dg.DagsterInstance]:
-        with dg.DagsterInstance.from_config(str(self.home)) as instance:
+        with self.as_its_own(), dg.DagsterInstance.get() as instance:
             yield instance
 
     def slow_down(self, seconds: float) -> None:
@@ -124,12 +137,12 @@ class Dagster:
         """What the daemon has printed."""
         return (self.home / "daemon.log").read_text("utf-8", errors="replace")
 
-    def command(self, *words: str) -> str:
+    def command(self, *words: str, folder: Path | None = None) -> str:
         """Run a command of Dagster's or of ours on this instance, and return what it printed."""
         program, *arguments = words
         finished = subprocess.run(
             [self._program(program), *arguments],
-            cwd=self.home,
+            cwd=folder or self.home,
             env=self.environment,
             capture_output=True,
             text=True,

@@ -5,7 +5,10 @@ Nothing here asserts how fast; `bench/healing.py` measures that.
 
 from __future__ import annotations
 
+import os
 import random
+import re
+import signal
 import time
 
 import dagster as dg
@@ -108,6 +111,25 @@ def test_a_reimport_while_the_daemon_was_down_heals_when_it_is_back(clinic: Watc
     assert not clinic.is_healed()
     clinic.dagster.start()
     clinic.wait_until_healed()
+
+
+def test_a_healing_run_whose_process_dies_is_started_again(clinic: Watched) -> None:
+    clinic.dagster.slow_down(30)
+    clinic.reimport()
+    killed = _wait_for_a_healing_run(clinic)
+    clinic.dagster.slow_down(0)
+    os.kill(_process_of(clinic, killed), signal.SIGKILL)
+    clinic.wait_until_healed()
+    runs = {run.run_id: run for run in clinic.dagster.runs()}
+    assert runs[killed].status == dg.DagsterRunStatus.FAILURE
+    assert any(run.parent_run_id == killed for run in runs.values())
+
+
+def _process_of(clinic: Watched, run_id: str) -> int:
+    with clinic.dagster.instance() as instance:
+        told = [record.event_log_entry.user_message for record in instance.get_records_for_run(run_id).records]
+    (process,) = {found[1] for text in told if (found := re.search(r"\(pid: (\d+)\)", text))}
+    return int(process)
 
 
 def test_a_daemon_that_is_stopped_during_a_healing_run_lets_it_end(clinic: Watched) -> None:
