@@ -84,7 +84,10 @@ def _launch(instance: dg.DagsterInstance, places: Places, asked: Asked, console:
     with places.engine.connect() as connection:
         known = all_months(connection)
     pending = _pending(places)
-    months = sorted(pending) if asked.missing else months_meant(asked.months, known) if asked.months else sorted(known)
+    if asked.months is not None:
+        months = months_meant(asked.months, known)
+    else:
+        months = sorted(pending) if asked.missing else sorted(known)
     if not months:
         console.print("Every thumbnail is current." if asked.missing else "No photograph is linked yet.")
         return None
