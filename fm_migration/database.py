@@ -94,6 +94,11 @@ def _with_driver(url: str) -> URL:
         ) from None
 
 
+def explain_driver(error: Exception) -> DatabaseError | None:
+    """The error as one of ours if it is the driver's, for those who meet errors of any kind."""
+    return explain_statement(error) if isinstance(error, (DBAPIError, psycopg.Error)) else None
+
+
 def explain_statement(error: DBAPIError | psycopg.Error) -> DatabaseError:
     """What went wrong with a statement, by its code and by names of ours: the driver's own text may quote a row."""
     cause = error.orig if isinstance(error, DBAPIError) else error

@@ -16,11 +16,14 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 @dg.definitions
 def defs() -> dg.Definitions:
     from fm_migration import defs as folder
+    from fm_migration.defs.catalogue import linked_to_code
     from fm_migration.defs.resources import RESOURCES
+    from fm_migration.settings import settings
 
-    return dg.load_definitions_from_package_module(
+    loaded = dg.load_definitions_from_package_module(
         folder,
         resources=RESOURCES,
         # Steps are short or bring their own workers: a process of its own would cost each two to four seconds.
         executor=dg.in_process_executor,
     )
+    return linked_to_code(loaded, settings().code_url)

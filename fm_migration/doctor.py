@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from fm_migration import database
 from fm_migration.clinic import contract
@@ -68,7 +69,13 @@ def _check(name: str, examination: Callable[[], str]) -> Finding:
     try:
         return Finding(name, well=True, said=examination())
     except FmMigrationError as error:
-        return Finding(name, well=False, said=f"{error.doing} {error.subject}: {error.found}", remedy=error.remedy)
+        return _unwell(name, error)
+    except DBAPIError as error:
+        return _unwell(name, database.explain_statement(error))
+
+
+def _unwell(name: str, error: FmMigrationError) -> Finding:
+    return Finding(name, well=False, said=f"{error.doing} {error.subject}: {error.found}", remedy=error.remedy)
 
 
 def _python() -> str:

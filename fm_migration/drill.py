@@ -185,7 +185,7 @@ def _copy_our_schema(source: Connection, target: Connection) -> None:
     target.execute(text(f"alter table {SCHEMA}.photo disable trigger all"))
     # In this order no foreign key points at what is not there yet.
     first = [
-        "export_read", "inventory_snapshot", "patient_read", "link_plan", "planned_change",
+        "export_read", "inventory_snapshot", "patient_read", "link_plan", "planned_change", "report",
     ]  # fmt: skip
     for name in [*first, *(name for name in names if name not in first)]:
         _stream(source, target, f"select * from {SCHEMA}.{name}", f"{SCHEMA}.{name}")

@@ -164,6 +164,12 @@ class Settings(BaseSettings):
     object_events_messages: int = Field(
         default=1000, ge=1, le=10_000, description="How many messages of the queue are taken at a tick, at most."
     )
+    code_url: str | None = Field(
+        default=None,
+        description="Where this code is browsed, the page of its branch on GitHub or GitLab: "
+        "`https://github.com/ORGANISATION/fm_migration/tree/main`. The catalogue links every asset to its function "
+        "there. Unset: to the file on this machine.",
+    )
     alert_url: SecretStr | None = Field(
         default=None,
         description="A webhook that is told of failed runs: job, run, and the message, which holds no patient data.",
@@ -254,6 +260,7 @@ class Settings(BaseSettings):
         "objects_access_key",
         "objects_secret_key",
         "export",
+        "code_url",
         "inventory_reports",
         "reports",
         "object_events",

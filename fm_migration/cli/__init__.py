@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -46,8 +46,21 @@ def main() -> None:
     try:
         app()
     except FmMigrationError as error:
-        Console(stderr=True, highlight=False, style="red", soft_wrap=True).print(str(error), markup=False)
-        sys.exit(1)
+        _complain(error)
+    except Exception as error:
+        # Imported here, as it takes a third of a second. A driver's own message may quote a patient's row, and what is
+        # printed ends up in logs and mails.
+        from fm_migration.database import explain_driver
+
+        explained = explain_driver(error)
+        if explained is None:
+            raise
+        _complain(explained)
+
+
+def _complain(error: FmMigrationError) -> NoReturn:
+    Console(stderr=True, highlight=False, style="red", soft_wrap=True).print(str(error), markup=False)
+    sys.exit(1)
 
 
 @app.command()

@@ -13,11 +13,14 @@ import dagster as dg
 month_partitions = dg.DynamicPartitionsDefinition(name="month")
 #: The name that Dagster keeps them under.
 MONTH = "month"
+#: That of photographs without a date. Known from the start, because "Materialize all" cannot be launched while there is
+#: no month to choose: the import of the same run then adds the others.
+UNDATED = "undated"
 
 
 def new_months(instance: dg.DagsterInstance, months: Iterable[str]) -> list[str]:
     """Those that Dagster does not know yet, sorted, so that a range of them is a range of time."""
-    return sorted(set(months) - set(instance.get_dynamic_partitions(MONTH)))
+    return sorted({*months, UNDATED} - set(instance.get_dynamic_partitions(MONTH)))
 
 
 def add_months(instance: dg.DagsterInstance, months: Iterable[str]) -> None:

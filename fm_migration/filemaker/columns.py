@@ -211,15 +211,13 @@ def _unknown_headings(
 ) -> ExportError:
     fields = [profiles.field_of(cell) for cell in cells]
     nearest = max(candidates, key=lambda known: len(set(known.order) & set(fields)))
-    unknown = [
-        cell
-        for cell, known in zip(cells, fields, strict=True)
-        if known is None or known not in (*nearest.order, "ignored")
-    ]
+    # What is no heading that we know may be patient data, and is named by its place.
+    shown = [cell if fields[at] else f"column {at + 1}" for at, cell in enumerate(cells)]
+    unknown = [name for name, known in zip(shown, fields, strict=True) if known not in (*nearest.order, "ignored")]
     missing = [profiles.headings[known][0] for known in nearest.order if known in nearest.required - set(fields)]
     named = [known for known in fields if known not in (None, "ignored")]
     twice = sorted({known for known in named if known is not None and named.count(known) > 1})
-    parts = [f"its columns are {_listed(cells)}"]
+    parts = [f"its columns are {_listed(shown)}"]
     parts += [f"unknown: {_listed(unknown)}"] if unknown else []
     parts += [f"missing: {_listed(missing)}"] if missing else []
     parts += [f"named twice: {_listed(twice)}"] if twice else []

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from fm_migration.clinic.states import State
 from fm_migration.defs.automation import when_stale
-from fm_migration.defs.catalogue import OWNERS, problem_table, table_metadata
+from fm_migration.defs.catalogue import OWNERS, column_lineage, problem_table, storage, table_metadata
 from fm_migration.defs.failures import readable_failures
 from fm_migration.defs.limits import RETRY
 from fm_migration.defs.resources import DatabaseResource, ObjectStoreResource, SettingsResource
@@ -37,6 +37,15 @@ class OrphanReportConfig(dg.Config):
     )
 
 
+LINEAGE = column_lineage(
+    csv_metadata={"subject": ("recid",), "evidence": ("row_number", "recid")},
+    s3_inventory={"subject": ("key",), "evidence": ("key", "size")},
+    patient_map={"subject": ("patient_id",), "evidence": ("filemaker_id", "patient_id")},
+    image_batches={"subject": ("id",), "evidence": ("id", "object_id", "image_count")},
+    thumbnails={"subject": ("key",), "evidence": ("key", "state")},
+)
+
+
 @dg.asset(
     # On every month of the thumbnails, which is Dagster's own reading for an asset without partitions. The condition
     # leaves the months out: a backfill of ten years would else request a report for each.
@@ -44,7 +53,7 @@ class OrphanReportConfig(dg.Config):
     group_name=GROUP,
     owners=OWNERS,
     kinds={"postgres"},
-    tags={"domain": "assurance"},
+    tags={"domain": "assurance", **storage("postgres")},
     pool="database",
     retry_policy=RETRY,
     automation_condition=when_stale(months=dg.AssetSelection.assets("thumbnails")),
@@ -58,30 +67,32 @@ class OrphanReportConfig(dg.Config):
             "no_batch_dangles",
             asset="orphan_report",
             description="Every batch that holds images belongs to a patient who exists. If not, its photographs show "
-            "nowhere; start heal_links.",
+            "nowhere: start heal_links, and if it says that it can do nothing, look at them in the report.",
         ),
         dg.AssetCheckSpec(
             "no_readable_photograph_is_invisible",
             asset="orphan_report",
             description="Every original that could be shown is on some patient's page. The metadata counts the others "
-            "by the state of their row; a warning as long as it is the row, the file or the patient that is in doubt.",
+            "by the state of their row; a warning as long as it is the row, the file or the patient that is in doubt. "
+            "If not, `fm-migration explain` says of each where it is stuck.",
         ),
         dg.AssetCheckSpec(
             "counts_reconcile",
             asset="orphan_report",
             description="The rows that were read are the sum of their states, and the objects and bytes of the bucket "
-            "the sum of their kinds. If not, this is a fault of fm_migration.",
+            "the sum of their kinds. If not, this is a fault of fm_migration: tell its maintainers these counts.",
         ),
         dg.AssetCheckSpec(
             "thumbnails_are_complete",
             asset="orphan_report",
-            description="No linked photograph is without a current thumbnail, unless its file has no picture.",
+            description="No linked photograph is without a current thumbnail, unless its file has no picture. If not, "
+            "the sensor `pending_thumbnails` makes them, or a backfill of `thumbnails` over all months.",
         ),
         dg.AssetCheckSpec(
             "nothing_is_new",
             asset="orphan_report",
-            description="There is no finding that the last report did not have. The first report has nothing to "
-            "compare with.",
+            description="There is no finding that the last report did not have. If not, the metadata counts them by "
+            "class: look at those in the page. The first report has nothing to compare with.",
         ),
     ],
 )
@@ -99,7 +110,13 @@ def orphan_report(
         context.log.info("report %s: %s", report.id, report.verdict)
         yield dg.MaterializeResult(
             data_version=dg.DataVersion(report.data_version),
-            metadata={**table, **_figures(report), **_publish(settings, database, objects)},
+            metadata={
+                "summary": report.verdict,
+                **table,
+                **_figures(report),
+                **_publish(settings, database, objects),
+                "dagster/column_lineage": LINEAGE,
+            },
             check_results=_check_results(report),
         )
 

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from fm_migration.clinic import applying, links, planning, thumbnailing
 from fm_migration.clinic.states import State
 from fm_migration.defs.automation import when_stale
-from fm_migration.defs.catalogue import OWNERS, column_lineage, problem_table, table_metadata
+from fm_migration.defs.catalogue import OWNERS, column_lineage, problem_table, same, storage, table_metadata
 from fm_migration.defs.failures import readable_failures
 from fm_migration.defs.limits import RETRY
 from fm_migration.defs.partitions import add_months
@@ -51,12 +51,25 @@ class ImageBatchesConfig(dg.Config):
     plan: int | None = Field(default=None, description="The number of the plan to apply. Empty: the newest.")
 
 
+LINK_PLAN_LINEAGE = column_lineage(
+    csv_metadata={
+        **same("row_number", "recid", "image_id", "taken_on"),
+        "month": ("taken_on",),
+        "state": ("problems",),
+        "filemaker_id": ("contact",),
+        "patient_id": ("contact",),
+    },
+    s3_inventory={**same("key"), "state": ("kind",), "recid": ("recid",), "image_id": ("image_id",)},
+    patient_map={**same("filemaker_id", "patient_id"), "state": ("current",)},
+)
+
+
 @dg.asset(
     deps=["csv_metadata", "s3_inventory", "patient_map"],
     group_name=GROUP,
     owners=OWNERS,
     kinds={"postgres"},
-    tags={"domain": "clinic"},
+    tags={"domain": "clinic", **storage("postgres")},
     pool="database",
     retry_policy=RETRY,
     automation_condition=when_stale(),
@@ -69,7 +82,7 @@ class ImageBatchesConfig(dg.Config):
             asset="link_plan",
             blocking=True,
             description="The photographs in all states together are the rows of the export. If not, this is a fault of "
-            "fm_migration, and nothing is applied.",
+            "fm_migration, and nothing is applied: tell its maintainers these counts.",
         ),
         dg.AssetCheckSpec(
             "plan_is_harmless",
@@ -80,7 +93,8 @@ class ImageBatchesConfig(dg.Config):
         dg.AssetCheckSpec(
             "photographs_are_linked",
             asset="link_plan",
-            description="Every row of the export is linked. The metadata counts the others by state, with remedies.",
+            description="Every row of the export is linked. If not, the asset's metadata counts the others by state, "
+            "each with what to do about it.",
         ),
     ],
 )
@@ -99,18 +113,16 @@ def link_plan(
         yield dg.MaterializeResult(
             data_version=dg.DataVersion(plan.version),
             metadata={
+                "summary": summary(plan),
                 **table,
                 "plan": plan.id,
                 "plan_hash": plan.hash,
-                "summary": summary(plan),
                 **{name: int(count) for name, count in plan.counts.items()},
                 **{f"state/{state.value}": plan.states.get(state.value, 0) for state in State},
                 "states": _state_table(plan),
                 "doubts": list(plan.doubts),
                 "first_changes": _change_table(sample),
-                "dagster/column_lineage": column_lineage(
-                    "csv_metadata", {name: (name,) for name in ("row_number", "recid", "image_id", "taken_on")}
-                ),
+                "dagster/column_lineage": LINK_PLAN_LINEAGE,
             },
             check_results=[
                 dg.AssetCheckResult(
@@ -161,7 +173,7 @@ def _change_table(sample: list[tuple[Any, ...]]) -> dg.MarkdownMetadataValue:
     group_name=GROUP,
     owners=OWNERS,
     kinds={"postgres", "django"},
-    tags={"domain": "clinic"},
+    tags={"domain": "clinic", **storage("postgres")},
     op_tags=WRITES_LINKS,
     pool="database",
     retry_policy=RETRY,
@@ -173,8 +185,8 @@ def _change_table(sample: list[tuple[Any, ...]]) -> dg.MarkdownMetadataValue:
         dg.AssetCheckSpec(
             "nothing_was_overtaken",
             asset="image_batches",
-            description="No row was edited by somebody else between plan and apply. Their edits have won; materialize "
-            "link_plan again to see what is left to do.",
+            description="No row was edited by somebody else between plan and apply. If not, their edits have won: "
+            "materialize link_plan again to see what is left to do.",
         ),
     ],
 )
@@ -195,9 +207,9 @@ def image_batches(
             # Like the plan's, a function of the inputs: applying the same again makes nothing downstream stale.
             data_version=dg.DataVersion(done.inputs),
             metadata={
+                "summary": f"{words}; {before:,} images were visible, {done.visible:,} are now",
                 **table,
                 "plan": done.plan,
-                "summary": f"{words}; {before:,} images were visible, {done.visible:,} are now",
                 "rows_changed": done.applied,
                 "rows_as_wished_already": done.already,
                 "rows_overtaken": done.overtaken,
@@ -205,7 +217,7 @@ def image_batches(
                 "visible_before": before,
                 "visible": done.visible,
                 "dagster/column_lineage": column_lineage(
-                    "link_plan", {"id": ("batch_id",), "object_id": ("patient_id",), "uploaded_at": ("taken_on",)}
+                    link_plan={"id": ("batch_id",), "object_id": ("patient_id",), "uploaded_at": ("taken_on",)}
                 ),
             },
             check_results=[
@@ -225,7 +237,7 @@ def image_batches(
     group_name=GROUP,
     owners=OWNERS,
     kinds={"postgres", "django"},
-    tags={"domain": "clinic"},
+    tags={"domain": "clinic", **storage("postgres")},
     op_tags=WRITES_LINKS,
     pool="database",
     retry_policy=RETRY,
@@ -237,10 +249,10 @@ def image_batches(
         dg.AssetCheckSpec(
             "no_link_is_lost",
             asset="patient_links",
-            description="No link points at a UUID that nobody has ever seen: such links are older than our history, "
-            "and only the clinic can tell whose they are. Absent ones, in the metadata, wait for people whom we know "
-            "and who are not in the table: removed, or not yet back from a re-import. Ambiguous ones wait for a "
-            "FileMaker id that two patients share to be corrected.",
+            description="No link points at a UUID that nobody has ever seen. If not, such links are older than our "
+            "history, and only the clinic can tell whose they are. Absent ones, in the metadata, wait for people whom "
+            "we know and who are not in the table: removed, or not yet back from a re-import. Ambiguous ones wait for "
+            "a FileMaker id that two patients share to be corrected.",
         ),
     ],
 )
@@ -253,6 +265,8 @@ def patient_links(
         yield dg.MaterializeResult(
             data_version=dg.DataVersion(update.inputs),
             metadata={
+                "summary": _link_summary(update),
+                **_link_columns(update),
                 "relinked": update.relinked,
                 "never_seen": update.never_seen,
                 "ambiguous": sum(table.ambiguous for table in update.tables),
@@ -270,6 +284,27 @@ def patient_links(
                 )
             ],
         )
+
+
+def _link_summary(update: links.LinksUpdate) -> str:
+    """All other links in a sentence."""
+    found = sum(table.links for table in update.tables)
+    moved = f"{update.relinked:,} led to their patient's new UUID" if update.relinked else "all were home already"
+    waiting = sum(table.dangling - table.relinked for table in update.tables)
+    trouble = f"; {waiting:,} lead nowhere yet" if waiting else ""
+    return f"{found:,} other links to patients; {moved}{trouble}"
+
+
+def _link_columns(update: links.LinksUpdate) -> dict[str, Any]:
+    """This asset is not a table but a column of several, which the catalogue is told as if they were one table's."""
+    columns = [f"{found.table}.{found.column}" for found in update.tables]
+    schema = [dg.TableColumn(name, "uuid", "the patient whom a row belongs to") for name in columns]
+    return {
+        "dagster/table_name": ", ".join(dict.fromkeys(found.table for found in update.tables)),
+        "dagster/column_schema": dg.TableSchema(schema),
+        "dagster/row_count": sum(found.links for found in update.tables),
+        "dagster/column_lineage": column_lineage(patient_map=dict.fromkeys(columns, ("patient_id",))),
+    }
 
 
 def _link_table(update: links.LinksUpdate) -> dg.MarkdownMetadataValue:

@@ -14,7 +14,7 @@ import dagster as dg
 from pydantic import Field
 
 from fm_migration import staging
-from fm_migration.defs.catalogue import OWNERS, column_lineage, problem_table, table_metadata
+from fm_migration.defs.catalogue import OWNERS, column_lineage, problem_table, same, storage, table_metadata
 from fm_migration.defs.failures import as_failure, readable_failures
 from fm_migration.defs.limits import RETRY
 from fm_migration.defs.resources import DatabaseResource, ObjectStoreResource, SettingsResource
@@ -64,8 +64,7 @@ class PatientMapConfig(dg.Config):
 
 
 CSV_LINEAGE = column_lineage(
-    "filemaker_export",
-    {
+    filemaker_export={
         "recid": ("recid",),
         "image_id": ("id",),
         "contact": ("id_Contact",),
@@ -76,7 +75,7 @@ CSV_LINEAGE = column_lineage(
         "type_text": ("Type",),
         "category": ("Type",),
         "nexus_export_date": ("NexusExportDate",),
-    },
+    }
 )
 
 
@@ -85,7 +84,7 @@ CSV_LINEAGE = column_lineage(
     group_name=GROUP,
     owners=OWNERS,
     kinds={"csv", "postgres"},
-    tags={"domain": "filemaker"},
+    tags={"domain": "filemaker", **storage("postgres")},
     pool="filemaker",
     retry_policy=RETRY,
     description="One row per row of FileMaker's export, normalised, with its problems. Says of each photograph which "
@@ -103,7 +102,7 @@ CSV_LINEAGE = column_lineage(
             "rows_are_sound",
             asset="csv_metadata",
             description="No row has a problem that keeps its photograph from being linked, such as a recid that "
-            "stands in the export twice. The metadata names each problem with its remedy.",
+            "stands in the export twice. If not, the asset's metadata names each problem with its remedy.",
         ),
         dg.AssetCheckSpec(
             "dates_are_certain",
@@ -136,9 +135,22 @@ def csv_metadata(
             raise as_failure(error) from None
         yield dg.MaterializeResult(
             data_version=dg.DataVersion(update.data_version),
-            metadata={**table, **_csv_facts(update), "dagster/column_lineage": CSV_LINEAGE},
+            metadata={
+                "summary": _csv_summary(update),
+                **table,
+                **_csv_facts(update),
+                "dagster/column_lineage": CSV_LINEAGE,
+            },
             check_results=list(_csv_checks(update)),
         )
+
+
+def _csv_summary(update: CsvUpdate) -> str:
+    """An export in a sentence: what was read, what is new, what a person should look at."""
+    blocking = sum(count for name, count in update.problems.items() if Problem(name).blocks_linking)
+    before = "" if update.former_rows is None else f" ({update.former_rows:,} last time)"
+    trouble = f"{blocking:,} problems keep a photograph from being linked" if blocking else "every row can be linked"
+    return f"{update.rows:,} rows read{before}; {trouble}"
 
 
 def _csv_facts(update: CsvUpdate) -> dict[str, Any]:
@@ -173,7 +185,7 @@ def _csv_checks(update: CsvUpdate) -> Iterator[dg.AssetCheckResult]:
     group_name=GROUP,
     owners=OWNERS,
     kinds={"s3", "postgres"},
-    tags={"domain": "s3"},
+    tags={"domain": "s3", **storage("postgres")},
     pool="s3",
     retry_policy=RETRY,
     description="One row per object ever listed in the bucket, classified as original, thumbnail, quarantined or "
@@ -191,12 +203,13 @@ def _csv_checks(update: CsvUpdate) -> Iterator[dg.AssetCheckResult]:
         dg.AssetCheckSpec(
             "originals_have_names",
             asset="s3_inventory",
-            description="Every original is named by a recid or an image id, so that its row can be found.",
+            description="Every original is named by a recid or an image id, so that its row can be found. If not, "
+            "rename the others after their recid, or add their rows to the export.",
         ),
         dg.AssetCheckSpec(
             "originals_have_bytes",
             asset="s3_inventory",
-            description="No original is empty. Empty ones must be exported from FileMaker again.",
+            description="No original is empty. If not, export those photographs from FileMaker again.",
         ),
     ],
 )
@@ -225,14 +238,22 @@ def s3_inventory(
         yield dg.MaterializeResult(
             data_version=dg.DataVersion(update.data_version),
             metadata={
+                "summary": _inventory_summary(update),
                 **table,
                 **_numbers(asdict(update)),
                 "dagster/column_lineage": column_lineage(
-                    "bulk_dump", {name: (name,) for name in ("key", "etag", "size", "last_modified", "storage_class")}
+                    bulk_dump=same("key", "etag", "size", "last_modified", "storage_class")
                 ),
             },
             check_results=list(_inventory_checks(update)),
         )
+
+
+def _inventory_summary(update: InventoryUpdate) -> str:
+    """A listing in a sentence."""
+    changes = (update.appeared, update.changed, update.vanished)
+    since = "{:,} appeared, {:,} changed, {:,} vanished".format(*changes) if any(changes) else "none has changed"
+    return f"{update.objects:,} objects, {update.originals:,} originals among them; {since}"
 
 
 def _inventory_checks(update: InventoryUpdate) -> Iterator[dg.AssetCheckResult]:
@@ -246,7 +267,7 @@ def _inventory_checks(update: InventoryUpdate) -> Iterator[dg.AssetCheckResult]:
     group_name=GROUP,
     owners=OWNERS,
     kinds={"postgres"},
-    tags={"domain": "clinic"},
+    tags={"domain": "clinic", **storage("postgres")},
     pool="database",
     retry_policy=RETRY,
     description="The identity history: every pair of FileMaker id and patient UUID ever seen, and which of them hold "
@@ -263,13 +284,14 @@ def _inventory_checks(update: InventoryUpdate) -> Iterator[dg.AssetCheckResult]:
         dg.AssetCheckSpec(
             "ids_are_unambiguous",
             asset="patient_map",
-            description="No two patients share a FileMaker id. Their photographs are linked to neither until one of "
-            "the two is corrected in the app; psql shows them in fm_migration.ambiguous_identity.",
+            description="No two patients share a FileMaker id. If not, correct one of the two in the app: until then "
+            "their photographs are linked to neither. psql shows them in fm_migration.ambiguous_identity.",
         ),
         dg.AssetCheckSpec(
             "ids_are_well_formed",
             asset="patient_map",
-            description="Every FileMaker id of a patient is a UUID. Others cannot be matched; correct them in the app.",
+            description="Every FileMaker id of a patient is a UUID. If not, correct the others in the app: they match "
+            "no photograph.",
         ),
     ],
 )
@@ -289,14 +311,24 @@ def patient_map(
         yield dg.MaterializeResult(
             data_version=dg.DataVersion(update.data_version),
             metadata={
+                "summary": _identity_summary(update),
                 **table,
                 **_numbers(asdict(update)),
                 "dagster/column_lineage": column_lineage(
-                    "patients", {"filemaker_id": ("filemaker_metadata",), "patient_id": ("id",)}
+                    patients={"filemaker_id": ("filemaker_metadata",), "patient_id": ("id",)}
                 ),
             },
             check_results=list(_identity_checks(update)),
         )
+
+
+def _identity_summary(update: IdentityUpdate) -> str:
+    """A reading of the patients in a sentence."""
+    changes = (update.learned, update.retired, update.returned)
+    since = "{:,} ids learned, {:,} retired, {:,} returned".format(*changes) if any(changes) else "nobody has changed"
+    doubtful = update.ambiguous + update.malformed
+    trouble = f"; {doubtful:,} FileMaker ids need a person" if doubtful else ""
+    return f"{update.patients:,} patients, {update.with_filemaker_id:,} with a FileMaker id; {since}{trouble}"
 
 
 def _identity_checks(update: IdentityUpdate) -> Iterator[dg.AssetCheckResult]:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from fm_migration.clinic import thumbnailing
 from fm_migration.clinic.thumbnailing import Choice, Survey, ThumbnailState
-from fm_migration.defs.catalogue import OWNERS, column_lineage, problem_table, table_metadata
+from fm_migration.defs.catalogue import OWNERS, column_lineage, problem_table, storage, table_metadata
 from fm_migration.defs.failures import readable_failures
 from fm_migration.defs.limits import RETRY
 from fm_migration.defs.partitions import month_partitions
@@ -61,7 +61,7 @@ def _backfill_policy() -> dg.BackfillPolicy:
     group_name=GROUP,
     owners=OWNERS,
     kinds={"s3", "postgres", "django"},
-    tags={"domain": "clinic"},
+    tags={"domain": "clinic", **storage("s3")},
     op_tags=MAKES_THUMBNAILS,
     pool="thumbnails",
     retry_policy=RETRY,
@@ -74,7 +74,8 @@ def _backfill_policy() -> dg.BackfillPolicy:
         dg.AssetCheckSpec(
             "thumbnails_are_complete",
             asset="thumbnails",
-            description="No linked photograph of any month waits for a thumbnail. Counted by month in the metadata.",
+            description="No linked photograph of any month waits for a thumbnail. If not, the "
+            "sensor `pending_thumbnails` makes them, or a backfill of the months that the metadata counts.",
         ),
         dg.AssetCheckSpec(
             "originals_are_readable",
@@ -85,8 +86,9 @@ def _backfill_policy() -> dg.BackfillPolicy:
         dg.AssetCheckSpec(
             "no_side_is_mirrored",
             asset="thumbnails",
-            description="No photograph whose Type names a side is stored as a mirror image. Its thumbnail is right, "
-            "but software that ignores the EXIF orientation shows a left foot as a right one.",
+            description="No photograph whose Type names a side is stored as a mirror image. If not, its thumbnail is "
+            "right, but software that ignores the EXIF orientation shows a left foot as a right one: tell those who "
+            "download originals.",
         ),
     ],
 )
@@ -123,15 +125,17 @@ def thumbnails(
         yield dg.MaterializeResult(
             data_version=dg.DataVersion(here.version),
             metadata={
-                **table,
                 "summary": summary(report),
+                **table,
                 "months": len(months),
                 **_figures(here),
                 "states": _state_table(here),
                 **_costs(report),
                 "other_images_without": others,
                 "dagster/column_lineage": column_lineage(
-                    "s3_inventory", {"source_key": ("key",), "source_etag": ("etag",)}
+                    s3_inventory={"source_key": ("key",), "source_etag": ("etag",)},
+                    # The app's rows, which that asset looks after as well as their batches.
+                    image_batches={"clinic_image": ("id",)},
                 ),
             },
             check_results=_check_results(everywhere, waiting),

@@ -1,0 +1,128 @@
+"""The numbers that assets report with each run: what each is called and what it counts.
+
+The UI plots them by name over the runs, and whoever watches them from outside asks for them by name, so a name stays as
+it is. Whatever an asset reports and is not listed here, or the other way round, fails a test; `docs/catalogue.md` shows
+the list (`python scripts/catalogue.py` writes it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fm_migration.clinic.states import State
+from fm_migration.clinic.thumbnailing import ThumbnailState
+from fm_migration.filemaker.problems import Problem
+from fm_migration.report.classes import FindingClass
+
+#: Not in every run: a run that changes nothing makes no plan.
+NOW_AND_THEN = frozenset({("patient_links", "plan"), ("thumbnails", "plan")})
+
+_PLAN = "number of the plan, to undo it by"
+
+FIGURES: Mapping[str, Mapping[str, str]] = {
+    "filemaker_export": {"bytes": "bytes of the file"},
+    "bulk_dump": {"objects": "objects under the dump's prefixes", "bytes": "their bytes together"},
+    "patients": {
+        "patients": "rows of the clinic's table",
+        "with_filemaker_id": "patients who came from FileMaker",
+    },
+    "csv_metadata": {
+        "rows_read": "rows of the export",
+        "rows_refused": "rows that could not be kept at all",
+        "category_other": "rows whose Type fits only the category `other`",
+        **{f"problem/{problem.value}": f"rows where {problem.meaning}" for problem in Problem},
+    },
+    "s3_inventory": {
+        "snapshot": "number of the listing",
+        "objects": "objects under all prefixes that we look at",
+        "bytes": "their bytes together",
+        "originals": "originals among them",
+        "original_bytes": "bytes of the originals",
+        "thumbnails": "thumbnails, ours and the clinic's own",
+        "quarantined": "thumbnails that a repair has put aside",
+        "others": "objects that are neither",
+        "empty_originals": "originals without a byte",
+        "unnamed_originals": "originals whose key names neither a recid nor an image",
+        "appeared": "objects that the listing before did not have",
+        "changed": "objects with another content than in the listing before",
+        "vanished": "objects that the listing before had",
+    },
+    "patient_map": {
+        "patients": "rows of the clinic's table",
+        "with_filemaker_id": "patients who came from FileMaker",
+        "without_filemaker_id": "patients who did not",
+        "malformed": "patients whose FileMaker id is no UUID",
+        "ambiguous": "FileMaker ids that several patients share",
+        "known": "FileMaker ids that were known before",
+        "known_present": "those of them that are in the table",
+        "learned": "pairs of FileMaker id and patient that are new",
+        "retired": "pairs that hold no longer",
+        "returned": "pairs that hold again",
+    },
+    "link_plan": {
+        "plan": _PLAN,
+        "changes": "rows to insert or to update",
+        "batches_created": "batches to insert",
+        "batches_relinked": "batches to lead to their patient's present UUID",
+        "batches_recounted": "batches whose count of images is to be put right",
+        "images_created": "images to insert",
+        "images_moved": "images to hang on another batch",
+        "images_filled": "images to fill an empty column of",
+        "patients_recognised": "former UUIDs of patients that are learned from their photographs",
+        "linked": "photographs that hang on their patient when the plan is applied",
+        "visible_before": "images that some patient's page shows now",
+        "visible_after": "images that some patient's page would show afterwards",
+        "changing_hands": "images that would go from one living patient to another",
+        **{f"state/{state.value}": f"photographs where {state.meaning}" for state in State},
+    },
+    "image_batches": {
+        "plan": "number of the plan that was applied, to undo it by",
+        "rows_changed": "rows of the app that were inserted or updated",
+        "rows_as_wished_already": "planned rows that were as planned already",
+        "rows_overtaken": "planned rows that somebody had edited in the meantime, and that were left",
+        "visible_before": "images that some patient's page showed before",
+        "visible": "images that some patient's page shows now",
+    },
+    "patient_links": {
+        "links": "links to patients in other tables than the images'",
+        "relinked": "links that were led to their patient's present UUID",
+        "never_seen": "links to a UUID that nobody has ever seen",
+        "ambiguous": "links to a FileMaker id that several patients share",
+        "absent": "links to a patient whom we know and who is not in the table",
+        "plan": _PLAN,
+    },
+    "thumbnails": {
+        "months": "months of this run",
+        "month_pending": "images of one month of several that wait for a thumbnail",
+        "photographs": "linked images of these months",
+        "pending": "images that wait for a thumbnail",
+        "without_thumbnail": "images that show no thumbnail, for whatever reason",
+        "replaced_by_others": "thumbnails that somebody has replaced since",
+        "mirrored_side": "photographs that name a side and are stored as a mirror image",
+        "other_images_without": "images of the app that are not ours to make a thumbnail of, and have none",
+        "made": "photographs that this run has looked at",
+        "rows_changed": "rows of the app that this run has updated",
+        "rate": "photographs a second",
+        "seconds": "seconds that it took",
+        "bytes_read": "bytes of originals that were read",
+        "bytes_written": "bytes of thumbnails that were written",
+        "workers_replaced": "workers that a hostile or huge file has cost",
+        "plan": _PLAN,
+        **{f"state/{state.value}": f"images where {state.meaning}" for state in ThumbnailState},
+    },
+    "orphan_report": {
+        "report": "number of the report",
+        "findings": "open findings",
+        "new": "findings that the report before did not have",
+        "waived": "findings that the clinic has accepted",
+        "rows": "rows of the export",
+        "objects": "objects in the bucket",
+        "bytes": "their bytes together",
+        "patients": "patients of the app",
+        "patients_with_photographs": "patients whose page shows a photograph",
+        "images": "images of the app",
+        "images_visible": "images that some patient's page shows",
+        "photographs_visible": "rows of the export whose photograph some patient's page shows",
+        **{f"finding/{kind.value}": f"findings where {kind.meaning}" for kind in FindingClass},
+    },
+}
