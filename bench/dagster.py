@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -76,7 +76,10 @@ LOOK_SECONDS = 0.01
 
 def start_location(module: str, folder: str) -> dict[str, float]:
     """Start a code server on the module as the daemon does, until it has told its repositories."""
+    from dagster._core.errors import DagsterUserCodeUnreachableError
     from dagster._grpc.client import DagsterGrpcClient  # there is no public one
+    from dagster._grpc.types import ListRepositoriesResponse
+    from dagster._serdes import deserialize_value
 
     port = free_port()
     words = [sys.executable, "-m", "dagster", "api", "grpc", "--port", str(port), "--module-name", module]
@@ -84,9 +87,11 @@ def start_location(module: str, folder: str) -> dict[str, float]:
     try:
         started, client = time.perf_counter(), DagsterGrpcClient(port=port)
         while True:
-            with contextlib.suppress(Exception):
-                if client.list_repositories().repository_symbols:
+            with contextlib.suppress(DagsterUserCodeUnreachableError):
+                told = deserialize_value(client.list_repositories())
+                if isinstance(told, ListRepositoriesResponse):
                     return {"until it answers": time.perf_counter() - started}
+                raise RuntimeError(f"the code server on {module} cannot load it: {told}")
             if server.poll() is not None or time.perf_counter() - started > START_PATIENCE_SECONDS:
                 raise RuntimeError(f"the code server on {module} did not start")
             time.sleep(LOOK_SECONDS)
@@ -244,23 +249,18 @@ def _clinic_of(size: float) -> Iterator[tuple[int, dict[str, int]]]:
         with borrow(load_settings()) as stack, dg.DagsterInstance.local_temp(str(Path(folder, "dagster"))) as instance:
             furnish(stack, load_settings())
 
-            def rows_of(job: str, **options: object) -> int:
+            location: dg.Definitions = defs()
+
+            def rows_of(name: str, month: str | None = None, tags: Mapping[str, str] | None = None) -> int:
                 quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-                result = (
-                    defs()
-                    .resolve_job_def(job)
-                    .execute_in_process(
-                        instance=instance,
-                        run_config=quiet,
-                        **options,  # type: ignore[arg-type]
-                    )
-                )
+                job = location.resolve_job_def(name)
+                result = job.execute_in_process(instance=instance, run_config=quiet, partition_key=month, tags=tags)
                 return len(instance.all_logs(result.run_id))
 
             events = {"import_photographs": rows_of("import_photographs")}
             events["heal_links"] = rows_of("heal_links")
             months = instance.get_dynamic_partitions("month")
-            events["make_thumbnails, a month"] = rows_of("make_thumbnails", partition_key=months[0])
+            events["make_thumbnails, a month"] = rows_of("make_thumbnails", month=months[0])
             span = {"dagster/asset_partition_range_start": months[0], "dagster/asset_partition_range_end": months[-1]}
             events["make_thumbnails, all months"] = rows_of("make_thumbnails", tags=span)
             (record,) = instance.fetch_materializations(dg.AssetKey("csv_metadata"), limit=1).records
@@ -279,7 +279,7 @@ def main() -> int:
     )
     parser.add_argument("--sizes", type=float, nargs="+", default=[0.05, 0.5], help="whose events are counted")
     options = parser.parse_args()
-    parts = {
+    parts: dict[str, Callable[[], None]] = {
         "start": lambda: measure_start(options.runs),
         "imports": lambda: measure_imports(options.runs),
         "heal": lambda: measure_heal(options.size, options.runs),

@@ -11,7 +11,7 @@ import pytest
 
 from fm_migration.defs.partitions import MONTH, UNDATED
 from fm_migration.defs.resources import RESOURCES
-from fm_migration.defs.sensors import pending_thumbnails
+from fm_migration.defs.sensors.thumbnails import pending_thumbnails
 from fm_migration.embedded.stack import Stack
 from fm_migration.settings import settings
 from fm_migration_tests.own_clinic import own_clinic

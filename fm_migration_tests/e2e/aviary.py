@@ -21,6 +21,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import psycopg
 from PIL import Image
 
@@ -47,6 +48,7 @@ from fm_migration_tests.conftest import Bucket, SampleClinic
 from fm_migration_tests.e2e.daemon import Dagster
 from fm_migration_tests.places import DUMP
 
+DEFINITIONS: dg.Definitions = defs()
 HEADINGS = ("date", "fileNane", "id", "id_Contact", "Name of file", "NexusExportDate", "recid", "Type")
 FULL_NAME = f"{LAST_NAME}, {FIRST_NAME} {MIDDLE_NAME}"
 
@@ -171,15 +173,11 @@ class Aviary:
         logging.getLogger().addHandler(handler)
         try:
             with self.dagster.instance() as instance, contextlib.redirect_stderr(said):
-                result = (
-                    defs()
-                    .resolve_job_def(job)
-                    .execute_in_process(
-                        instance=instance,
-                        run_config={"ops": {name: {"config": given} for name, given in (config or {}).items()}},
-                        tags=dict(tags or {}),
-                        raise_on_error=False,
-                    )
+                result = DEFINITIONS.resolve_job_def(job).execute_in_process(
+                    instance=instance,
+                    run_config={"ops": {name: {"config": given} for name, given in (config or {}).items()}},
+                    tags=dict(tags or {}),
+                    raise_on_error=False,
                 )
         finally:
             logging.getLogger().removeHandler(handler)

@@ -87,7 +87,7 @@ def _under_the_daemon(aviary: Aviary) -> None:
     dagster.stop()
     linked = next(row for row in aviary.clinic.truth["rows"] if row["state"] == "linked")
     certificate = str(aviary.certificate)
-    for command in (
+    for words in (
         ["heal"],
         ["doctor"],
         ["doctor", "--json"],
@@ -95,10 +95,10 @@ def _under_the_daemon(aviary: Aviary) -> None:
         ["drill"],
         ["certify", "--output", certificate],
     ):
-        aviary.worked[" ".join(command)] = aviary.command(*command) == 0
+        aviary.worked[" ".join(words)] = aviary.command(*words) == 0
     # They end with 1 when there is something to say.
-    for command in (["verify", certificate], ["explain", linked["recid"]], ["explain", "--json", linked["object"]]):
-        aviary.command(*command)
+    for words in (["verify", certificate], ["explain", linked["recid"]], ["explain", "--json", linked["object"]]):
+        aviary.command(*words)
 
 
 def _failed_ticks(aviary: Aviary, since: float) -> list[str]:
