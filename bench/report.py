@@ -3,15 +3,16 @@
     python -m bench report                the clinic's size: 6,489 photographs; goal: under 1 s
     python -m bench report --million      1,000,000 photographs of 200,000 patients; goal: under 60 s and 500 MiB
 
-"first report" finds everything for the first time, "next report" all of it again. What is timed is `make_report` once
-the process is up and connected. Six kinds of fault are planted, and a report that misses one of them, or finds one too
-many, ends the benchmark.
+"first report" finds everything for the first time, "next report" all of it again, each timed in `make_report` once the
+process is up and connected. "page and files" then reads a report and writes its page, CSV and Parquet. Six kinds of
+fault are planted, and a report that misses one of them, or finds one too many, ends the benchmark.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import LiteralString
@@ -23,6 +24,7 @@ from bench import harness, links
 from bench.harness import Call, Comparison, compare
 from bench.links import Clinics, Place, Way, open_place
 from bench.peers.clinic_data import CLINIC, MILLION, Size
+from fm_migration.report.files import publish
 from fm_migration.report.findings import make_report, one_moment
 
 #: One photograph in so many has a fault.
@@ -131,6 +133,12 @@ def report(place: Place, **_arguments: object) -> None:
         make_report(connection, place.settings)
 
 
+def page_and_files(place: Place, **_arguments: object) -> None:
+    """The newest report as people get it."""
+    with tempfile.TemporaryDirectory(prefix="bench-report-") as folder, place.engine.connect() as connection:
+        publish(connection, place.settings.model_copy(update={"reports": folder}))
+
+
 def _report_once(url: str) -> None:
     place = open_place(url)
     report(place)
@@ -140,11 +148,12 @@ def _report_once(url: str) -> None:
 WAYS = {
     "first report": Way("faulty", "bench.report:report", "bench.links:open_place"),
     "next report": Way("reported", "bench.report:report", "bench.links:open_place"),
+    "page and files": Way("reported", "bench.report:page_and_files", "bench.links:open_place"),
 }
 
 
 def run(clinics: Faulty, runs: int, warm_up: int) -> Comparison:
-    """Both ways in turn, each from its own start, with a look at what was found."""
+    """All ways in turn, each from its own start, with a look at what was found."""
     arguments = {"url": clinics.url, "folder": str(clinics.folder)}
     calls = {name: Call(way.target, arguments, way.prepare) for name, way in WAYS.items()}
     return compare(
