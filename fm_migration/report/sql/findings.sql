@@ -85,6 +85,13 @@ select recid from fm_migration.csv_metadata where recid is not null group by rec
 -- same, because the object was moved. It is too new when the export is newer than the listing; not when it was
 -- missing before. A row without a patient is too new when the patient has been entered since the patients were read.
 insert into found
+with moved as materialized (
+    select distinct photo.row_number
+    from fm_migration.photo
+    join shown on shown.filemaker_id = photo.image_id and shown.patient is not null
+    left join stray using (image)
+    where photo.state = 'no_object' and (shown.stored or stray.image is not null)
+)
 select case photo.state when 'duplicate_recid' then 'recid_doubled'
                         when 'malformed_row' then 'row_unusable'
                         when 'no_contact' then 'row_unusable'
@@ -101,23 +108,23 @@ select case photo.state when 'duplicate_recid' then 'recid_doubled'
            when 'no_object' then cast(:export_is_newer as boolean) and not exists (
                select from fm_migration.finding as before
                where before.class = 'row_without_object' and before.subject = named.subject)
-           when 'no_patient' then exists (
-               select from person where person.patient_id = csv.contact or person.filemaker_id = csv.contact)
+           -- Two lists, each looked into by its hash: one condition over both would read all people for each row.
+           when 'no_patient' then coalesce(
+               csv.contact in (select patient_id from person)
+               or csv.contact in (select filemaker_id from person where filemaker_id is not null), false)
            else false
        end
 from fm_migration.photo
 join fm_migration.csv_metadata as csv using (row_number)
 left join repeated on repeated.recid = photo.recid
+left join moved on moved.row_number = photo.row_number
 cross join lateral (
     select case when photo.recid is null or repeated.recid is not null then 'row ' || photo.row_number
                 else 'recid ' || photo.recid end as subject
 ) as named
 where photo.state in ('duplicate_recid', 'malformed_row', 'no_contact', 'malformed_contact', 'no_object', 'no_patient',
                       'ambiguous_patient', 'placed_by_staff')
-  and not (photo.state = 'no_object' and exists (
-      select from shown left join stray using (image)
-      where shown.filemaker_id = photo.image_id and shown.patient is not null
-        and (shown.stored or stray.image is not null)));
+  and moved.row_number is null;
 
 -- step: not_applied
 -- What a plan would show and the app does not; and, once the plan was applied, what somebody has moved since.
