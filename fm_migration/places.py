@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 from sqlalchemy import Engine
 
@@ -33,12 +32,8 @@ class Places:
 
     @cached_property
     def store(self) -> ObjectStore:
-        return self.store_with(open_client(self.objects))
-
-    def store_with(self, client: Any) -> ObjectStore:
-        """The store over a client that somebody else has made."""
         return ObjectStore(
-            client,
+            open_client(self.objects),
             self.objects.bucket,
             writable_prefixes=(self.settings.thumbnail_prefix, self.settings.own_prefix),
             protected_prefixes=self.settings.original_prefixes,

@@ -6,16 +6,13 @@ This module has no `from __future__ import annotations`: Dagster reads `Resource
 it makes the class, and would find a string there.
 """
 
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import dagster as dg
-from dagster_aws.s3 import S3Resource
-from pydantic import SecretStr
 from sqlalchemy import Engine
 
-from fm_migration.objects.store import ObjectStore, open_client
+from fm_migration.objects.store import ObjectStore
 from fm_migration.places import Places, find_places
 from fm_migration.settings import Settings, load_settings
 
@@ -44,30 +41,17 @@ class DatabaseResource(dg.ConfigurableResource[Any]):
         return self.settings.places().engine
 
 
-class ObjectStoreResource(S3Resource):
-    """The bucket. A dagster-aws `S3Resource` whose endpoint, region and keys are those of FM_OBJECTS_* unless given.
+class ObjectStoreResource(dg.ConfigurableResource[Any]):
+    """The bucket.
 
-    The client itself is ours: dagster-aws's knows neither path-style addresses nor time-outs, and servers other than
-    AWS need the one, a run that hangs the other.
+    Not dagster-aws's `S3Resource`: its client knows neither path-style addresses nor time-outs, where servers other
+    than AWS need the one and a run that hangs the other; and importing it costs every run most of a second.
     """
 
     settings: dg.ResourceDependency[SettingsResource]
 
-    def get_client(self) -> Any:
-        location = self.settings.places().objects
-        secret_key = SecretStr(self.aws_secret_access_key) if self.aws_secret_access_key else None
-        return open_client(
-            replace(
-                location,
-                endpoint_url=self.endpoint_url or location.endpoint_url,
-                region=self.region_name or location.region,
-                access_key=self.aws_access_key_id or location.access_key,
-                secret_key=secret_key or location.secret_key,
-            )
-        )
-
     def store(self) -> ObjectStore:
-        return self.settings.places().store_with(self.get_client())
+        return self.settings.places().store
 
 
 settings_resource = SettingsResource()
