@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 import psycopg
 import pytest
+from dagster._core.execution.plan import active
 
 from fm_migration.definitions import defs as load_definitions
 from fm_migration.embedded import locks, object_server
@@ -98,3 +99,24 @@ def with_own_bucket(linked: Ticking, bucket: Bucket, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("FM_WATCH_SETTLE_SECONDS", "0")
     linked.bucket = bucket
     return linked
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Dagster's pauses between tries are counted, not waited for."""
+    pauses: list[float] = []
+
+    class Clock:
+        """The time passes as Dagster sleeps."""
+
+        now = 0.0
+
+        def time(self) -> float:
+            return self.now
+
+        def sleep(self, seconds: float) -> None:
+            pauses.append(seconds)
+            self.now += seconds
+
+    monkeypatch.setattr(active, "time", Clock())
+    return pauses

@@ -8,7 +8,6 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._core.execution.plan import active
 
 from fm_migration import staging
 from fm_migration.cli.instance import PROJECT
@@ -16,27 +15,6 @@ from fm_migration.database import ConnectionLostError
 from fm_migration.defs.limits import MAX_RUNTIME, POOLS, RETRY, set_pools
 from fm_migration.errors import DatabaseError, FmMigrationError, ImplausibleInputError
 from fm_migration_tests.defs.ticking import Ticking
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Dagster's pauses between tries are counted, not waited for."""
-    pauses: list[float] = []
-
-    class Clock:
-        """The time passes as Dagster sleeps."""
-
-        now = 0.0
-
-        def time(self) -> float:
-            return self.now
-
-        def sleep(self, seconds: float) -> None:
-            pauses.append(seconds)
-            self.now += seconds
-
-    monkeypatch.setattr(active, "time", Clock())
-    return pauses
 
 
 def _failing(monkeypatch: pytest.MonkeyPatch, error: FmMigrationError, times: int) -> list[int]:

@@ -167,6 +167,7 @@ def test_nothing_of_a_patient_reaches_the_event_log(months: Months) -> None:
     assert "base64" not in said
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_store_that_is_away_fails_the_run_with_a_message_for_people(
     months: Months, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,7 +185,7 @@ def test_a_store_that_is_away_fails_the_run_with_a_message_for_people(
     assert not result.success
     (event,) = result.filter_events(lambda event: event.is_step_failure)
     failure = event.step_failure_data.user_failure_data
-    assert failure is not None
+    assert failure is not None, event.step_failure_data
     assert "nobody answers. Check the endpoint" in str(failure.description)
 
 

@@ -161,7 +161,7 @@ class Aviary:
             errors="surrogateescape",
             check=False,
         )
-        self._print("-".join(words), finished.stdout + finished.stderr)
+        self._print(" ".join(Path(word).name for word in words), finished.stdout + finished.stderr)
         return finished.returncode
 
     def run(
