@@ -11,9 +11,9 @@ import csv
 import io
 import json
 import logging
-import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,8 +23,10 @@ from typing import Any
 
 import dagster as dg
 import psycopg
+import pytest
 from PIL import Image
 
+from fm_migration.cli import main
 from fm_migration.clinic import planning
 from fm_migration.definitions import defs
 from fm_migration.embedded.sample.reimport import play_reimport
@@ -151,18 +153,29 @@ class Aviary:
                 pass
 
     def command(self, *words: str) -> int:
-        """Run a command of ours in the terminal and keep what it prints; its exit code."""
-        finished = subprocess.run(
-            [Path(sys.executable).with_name("fm-migration"), *words],
-            cwd=self.dagster.home,
-            env=self.dagster.environment,
-            capture_output=True,
-            text=True,
-            errors="surrogateescape",
-            check=False,
-        )
-        self._print(" ".join(Path(word).name for word in words), finished.stdout + finished.stderr)
-        return finished.returncode
+        """Run a command of ours and keep what it prints; its exit code.
+
+        In this process, which saves the seconds of its start; an exception that nobody catches is printed as Python
+        would.
+        """
+        said = io.StringIO()
+        with (
+            self.dagster.as_its_own(),
+            pytest.MonkeyPatch.context() as patch,
+            contextlib.redirect_stdout(said),
+            contextlib.redirect_stderr(said),
+        ):
+            patch.setattr(sys, "argv", ["fm-migration", *words])
+            code: object = None
+            try:
+                main()
+            except SystemExit as end:
+                code = end.code
+            except Exception:
+                traceback.print_exc()
+                code = 1
+        self._print(" ".join(Path(word).name for word in words), said.getvalue())
+        return code if isinstance(code, int) else 0
 
     def run(
         self, what: str, job: str, config: Mapping[str, Any] | None = None, tags: Mapping[str, str] | None = None

@@ -25,12 +25,14 @@ from fm_migration_tests.canaries import (
     BATCH_NAME,
     CAPTION,
     CONTACT,
+    DATES,
     DOCUMENT,
     FILE_NAME,
     LAST_NAME,
     OBJECT_NAME,
     PICTURE,
     TYPE,
+    WORDS,
     Sighting,
 )
 from fm_migration_tests.e2e.aviary import UNREADABLE, Aviary, faulty_planning, listening, settle
@@ -185,8 +187,16 @@ def test_thumbnails_were_made_of_pictures_with_notes(aviary: Aviary) -> None:
 
 
 @pytest.fixture(scope="module")
-def sightings(aviary: Aviary) -> set[Sighting]:
-    return canaries.in_folder(aviary.dagster.home)
+def secrets(aviary: Aviary, servers: Stack) -> tuple[str, ...]:
+    password = urlsplit(aviary.database_url).password
+    assert password
+    return servers.secret_key, password
+
+
+@pytest.fixture(scope="module")
+def seen_at_home(aviary: Aviary, secrets: tuple[str, ...]) -> set[Sighting]:
+    """Everything in DAGSTER_HOME that should not be there: looked for once, as there is much to look through."""
+    return canaries.in_folder(aviary.dagster.home, canaries.looking_for(*WORDS, *DATES, *secrets))
 
 
 @pytest.mark.parametrize(
@@ -199,11 +209,11 @@ def sightings(aviary: Aviary) -> set[Sighting]:
         "anything else": "",
     }.items(),
 )
-def test_none_is_in_the_dagster_instance(what: str, places: str, aviary: Aviary, sightings: set[Sighting]) -> None:
+def test_none_is_in_the_dagster_instance(what: str, places: str, aviary: Aviary, seen_at_home: set[Sighting]) -> None:
     home = aviary.dagster.home
     files = [path for path in home.rglob("*") if str(path.relative_to(home)).startswith(places)]
     assert any(path.is_file() and path.stat().st_size > 1000 for path in files), "there is something to look at"
-    assert not sorted(sighting for sighting in sightings if sighting.where.startswith(places))
+    assert not sorted(sighting for sighting in seen_at_home if sighting.where.startswith(places))
 
 
 def _but_for_keys(found: Iterable[Sighting]) -> list[Sighting]:
@@ -247,25 +257,30 @@ def test_none_is_in_what_plans_and_reports_say(aviary: Aviary) -> None:
     assert not _but_for_keys(found for (text,) in said for found in canaries.in_text("plan or report", text))
 
 
-def test_no_credential_is_anywhere(aviary: Aviary, servers: Stack) -> None:
-    password = urlsplit(aviary.database_url).password
-    assert password
-    secrets = canaries.looking_for(servers.secret_key, password)
-    assert not sorted(canaries.in_folder(aviary.dagster.home, secrets))
-    assert not sorted(canaries.in_folder(aviary.terminal, secrets))
-    assert not sorted(canaries.in_text("alerts", "\n".join(aviary.posted), secrets))
+def test_no_credential_is_printed_or_posted(aviary: Aviary, secrets: tuple[str, ...]) -> None:
+    """Nor in the instance, where they were looked for with the canaries."""
+    words = canaries.looking_for(*secrets)
+    assert not sorted(canaries.in_folder(aviary.terminal, words))
+    assert not sorted(canaries.in_text("alerts", "\n".join(aviary.posted), words))
 
 
 # --- And would it be seen? -------------------------------------------------------------------------------------------
 
 
-def test_a_canary_that_is_planted_here_is_found(aviary: Aviary, tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    shutil.copytree(aviary.dagster.home, home)
-    with dg.DagsterInstance.from_config(str(home)) as instance:
+def test_a_canary_that_is_planted_in_an_instance_is_found(
+    aviary: Aviary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    shutil.copyfile(aviary.dagster.home / "dagster.yaml", tmp_path / "dagster.yaml")
+    with dg.DagsterInstance.get() as instance:
         instance.report_runless_asset_event(dg.AssetObservation("patients", metadata={"last": LAST_NAME.upper()}))
-        (run, *_) = instance.get_runs(limit=1)
+        run = instance.create_run_for_job(_nothing)
         instance.add_run_tags(run.run_id, {"picture": PICTURE})
-    found = {(sighting.where, sighting.word) for sighting in canaries.in_folder(home)}
+    found = {(sighting.where, sighting.word) for sighting in canaries.in_folder(tmp_path)}
     assert ("history/runs/index.db, table event_logs", LAST_NAME.lower()) in found
     assert ("history/runs.db, table run_tags", PICTURE.lower()) in found
+
+
+@dg.job
+def _nothing() -> None:
+    pass
