@@ -30,10 +30,11 @@ demo: setup ## run the migration on the sample clinic and say what happened
 dev: setup ## open the Dagster UI on the sample clinic
 	@.venv/bin/fm-migration dev $(ARGS)
 
+# A module stays on one process (loadscope), as some build a clinic with a daemon for all their tests.
 # The folder for coverage's data is a fresh one, so that two runs at the same moment do not add up each other's.
 test: setup ## run the tests, with coverage
 	@data=$$(mktemp -d) && trap 'rm -rf "$$data"' EXIT && \
-	COVERAGE_FILE="$$data/coverage" $(PY) -m pytest -n $(TEST_WORKERS) --dist worksteal \
+	COVERAGE_FILE="$$data/coverage" $(PY) -m pytest -n $(TEST_WORKERS) --dist loadscope --no-loadscope-reorder \
 	  --cov --cov-report=term --durations=10 $(ARGS)
 
 check: lint types layers docs ## everything but the tests: style, types, layers, documentation

@@ -35,6 +35,12 @@ TEMPLATE = "clinic_template"
 SAMPLE_SIZE = 0.02
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Modules with slow tests go first: a worker that begins the longest one last keeps the others waiting."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_settings_from_outside() -> Iterator[None]:
     """The developer's own FM_* variables and .env must not reach a test."""

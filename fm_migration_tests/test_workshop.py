@@ -164,7 +164,7 @@ def test_the_layers_hold() -> None:
 
 
 WRONG_IMPORTS = {
-    "fm_migration/clinic/a.py": ("import dagster", "Only defs, definitions and cli know Dagster"),
+    "fm_migration/clinic/a.py": ("import dagster", "Only defs, definitions, instance and cli know Dagster"),
     "fm_migration/filemaker/a.py": (
         "import sqlalchemy.orm",
         "filemaker reads files and HTTP: no database, no object store",

@@ -79,7 +79,8 @@ def test_every_misbehaviour_costs_one_file(words: str, reason: Reason) -> None:
     """Between good ones, on workers that go on, with the blame on the right one."""
     files: list[tuple[object, bytes]] = [(number, GOOD) for number in range(8)]
     files.insert(3, (words, wish(words)))
-    with engine() as two:
+    # What crashes has time to: a busy machine takes a while to fill its memory.
+    with engine(seconds=1.5 if reason is Reason.TIMED_OUT else 30) as two:
         answers = list(two.imap(files))
         assert two.replaced >= 1
         assert sorted(str(key) for key, _ in answers) == sorted(str(key) for key, _ in files)
