@@ -83,7 +83,7 @@ def test_a_heal_in_the_middle_of_a_reimport_says_to_wait(imported: Places) -> No
         [Path(sys.executable).parent / "fm-migration", "heal"],
         capture_output=True,
         text=True,
-        env=os.environ,
+        env={**os.environ, "FM_RETRY_SECONDS": "0.1"},
         check=False,
     )
     assert failed.returncode == 1
