@@ -34,7 +34,19 @@ def prepare_dagster_home(settings: Settings) -> Path:
         os.environ["DAGSTER_HOME"] = str(home)
     with open_instance() as instance:
         set_pools(instance)
+        _say_that_automation_is_on(instance)
         return Path(os.environ["DAGSTER_HOME"])
+
+
+def _say_that_automation_is_on(instance: dg.DagsterInstance) -> None:
+    """Job pages otherwise warn "Auto-materialize off", by the switch of an older daemon that ours never asks.
+
+    What counts is the sensor `automation`, which is on by default and has a switch of its own.
+    """
+    # Imported here, where it is needed: the daemon's modules take a while.
+    from dagster._daemon.asset_daemon import set_auto_materialize_paused
+
+    set_auto_materialize_paused(instance, paused=False)
 
 
 @contextmanager

@@ -75,6 +75,8 @@ def within(last: applying.LastApplied | None) -> dict[str, Any]:
 
 @dg.job(
     tags={**WRITES_LINKS, **LONG},
+    # What the launchpad opens with: one number to fill in, where there would be an error about a missing entry.
+    config={"ops": {"undo": {"config": {"plan": 0}}}},
     description="Takes an applied plan back: every row that nobody has changed since is as it was before. Rows that "
     "somebody has changed are left and listed.",
 )

@@ -1,17 +1,19 @@
-"""The pictures of docs/report: `python -m fm_migration_tests.browser.screenshots`, after a change of the page.
+"""The pictures of docs/report and docs/ui: `python -m fm_migration_tests.browser.screenshots [ui]`, after a change.
 
-They show made-up reports. Look at them before committing them.
+They show made-up reports, and the sample clinic. Look at them before committing them.
 """
 
 from __future__ import annotations
 
 import io
+import os
 import sys
 import tempfile
 import uuid
 from pathlib import Path
 
 import psycopg
+import pytest
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
@@ -22,10 +24,12 @@ from fm_migration.ledger import schema
 from fm_migration.report.files import publish
 from fm_migration.settings import Settings, load_settings
 from fm_migration_tests.browser.conftest import ARGUMENTS, DESKTOP, PHONE, find_chromium
+from fm_migration_tests.browser.dagster_ui import PICTURES
 from fm_migration_tests.report.made_up import Reports
 from fm_migration_tests.report.nights import some_weeks
 
 FOLDER = Path("docs/report")
+UI_FOLDER = Path("docs/ui")
 #: Name, size of the window, colour scheme, pixels for each of the style's, and what is scrolled to the top.
 SHOTS = (
     ("desktop", DESKTOP, "light", 1, "header"),
@@ -42,6 +46,8 @@ def main() -> int:
     if chromium is None:
         sys.stderr.write("There is no Chromium here: install Debian's package chromium.\n")
         return 1
+    if sys.argv[1:] == ["ui"]:
+        return _play_the_ui()
     with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:
         page = _make_page(load_settings(home=Path(home), embedded_linger_seconds=0))
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
@@ -50,6 +56,12 @@ def main() -> int:
             _shoot(browser, page, FOLDER / f"{name}.webp", size, scheme, pixels, top)
         browser.close()
     return 0
+
+
+def _play_the_ui() -> int:
+    """The test itself takes them, so that they show what is tested."""
+    os.environ[PICTURES] = str(UI_FOLDER.absolute())
+    return int(pytest.main(["-n", "0", "-q", str(Path(__file__).with_name("test_dagster_ui.py"))]))
 
 
 def _make_page(settings: Settings) -> str:

@@ -134,7 +134,7 @@ def test_the_import_ends_with_a_report(untouched: Watched) -> None:
     assert figures["rows"] == truth["totals"]["rows"]
     assert figures["photographs_visible"] == states["linked"]
     assert figures["dagster/table_name"] == "fm_migration.finding"
-    assert figures["verdict"].startswith(f"All {states['linked']} photographs")
+    assert figures["summary"].startswith(f"All {states['linked']} photographs")
     assert "Dump the photograph from FileMaker again" in figures["classes"]
     assert figures["waterfall"].splitlines()[-1] == f"| visible photographs | {states['linked']} |"
 

@@ -112,9 +112,10 @@ def orphan_report(
             data_version=dg.DataVersion(report.data_version),
             metadata={
                 "summary": report.verdict,
-                **table,
-                **_figures(report),
+                # Before the figures, of which there are many: whoever reads the sentence wants the page next.
                 **_publish(settings, database, objects),
+                **_figures(report),
+                **table,
                 "dagster/column_lineage": LINEAGE,
             },
             check_results=_check_results(report),
@@ -143,18 +144,17 @@ def _figures(report: Report) -> dict[str, Any]:
     """Counts under names that stay the same from report to report, so that the UI can draw them."""
     totals = report.totals
     return {
+        "classes": _class_table(report),
+        "waterfall": _waterfall_table(report),
+        "withheld": {name.value: one.words for name, one in report.withheld.items()},
         "report": report.id,
-        "verdict": report.verdict,
-        **{f"finding/{name.value}": report.counts.get(name, 0) for name in FindingClass},
         "findings": sum(report.counts.values()),
         "new": sum(report.new.values()),
         "waived": sum(report.waived.values()),
-        "withheld": {name.value: one.words for name, one in report.withheld.items()},
-        "classes": _class_table(report),
         "photographs_visible": totals["waterfall"][-1][1],
-        **{name: totals[name] for name in ("rows", "objects", "bytes", "patients", "patients_with_photographs")},
         **{name: totals[name] for name in ("images", "images_visible")},
-        "waterfall": _waterfall_table(report),
+        **{name: totals[name] for name in ("rows", "objects", "bytes", "patients", "patients_with_photographs")},
+        **{f"finding/{name.value}": report.counts.get(name, 0) for name in FindingClass},
     }
 
 
@@ -163,7 +163,8 @@ def _class_table(report: Report) -> dg.MarkdownMetadataValue:
 
 
 def _waterfall_table(report: Report) -> dg.MarkdownMetadataValue:
-    lines = ["| from the rows of the export to what patients' pages show | |", "|---|---:|"]
+    # A short heading: the UI gives the table the width of a column, and what is too wide is cut off.
+    lines = ["| from rows of the export | |", "|---|---:|"]
     lines += [f"| {label} | {number:,} |" for label, number in report.totals["waterfall"]]
     return dg.MetadataValue.md("\n".join(lines))
 

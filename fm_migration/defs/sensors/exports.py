@@ -30,7 +30,7 @@ _SHOWN = 16
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Compares FileMaker's export (a file, the newest of a folder, or an object of the bucket) with the one "
-    "that was read last, and starts `import_photographs` when it is another one and has stood still. The first import "
+    "that was read last, and starts import_photographs when it is another one and has stood still. The first import "
     "is a person's to start. FM_WATCH_EXPORT=false switches it off.",
 )
 def new_export(

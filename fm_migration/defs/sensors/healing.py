@@ -25,7 +25,7 @@ FINGERPRINT_TAG = "fm/patients"
     job=heal_links,
     minimum_interval_seconds=read_settings().heal_interval_seconds,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Compares the patients with the state of them that the links were made from, and starts `heal_links` "
+    description="Compares the patients with the state of them that the links were made from, and starts heal_links "
     "when they differ and no re-import is under way. A missed tick costs time, never truth.",
 )
 def patients_reimported(

@@ -40,7 +40,7 @@ BACKING_UP = timedelta(hours=1)
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Looks around the bucket, FM_WATCH_PAGES thousand objects at a tick, compares each with its row of "
-    "`s3_inventory`, and takes in what is new, changed or gone once it has stood still. Beside a queue "
+    "s3_inventory, and takes in what is new, changed or gone once it has stood still. Beside a queue "
     "(FM_OBJECT_EVENTS) it begins a round once an hour. FM_WATCH_OBJECTS=false switches it off.",
 )
 def new_objects(
@@ -91,7 +91,7 @@ def _look(connection: Connection, store: ObjectStore, knobs: Settings, now: date
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Drains the SQS queue of FM_OBJECT_EVENTS, FM_OBJECT_EVENTS_MESSAGES at a tick at most, into "
     "fm_migration.inbox, and takes in what waits there. A message is deleted only when what it tells is committed. "
-    "Without the setting it does nothing; `new_objects` backs it up.",
+    "Without the setting it does nothing; new_objects backs it up.",
 )
 def object_events(
     context: dg.SensorEvaluationContext, settings: SettingsResource, database: DatabaseResource

@@ -25,7 +25,7 @@ PENDING_TAG = "fm/pending"
     job=make_thumbnails,
     minimum_interval_seconds=15,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Starts `make_thumbnails` for months that hold photographs without a current thumbnail, the newest "
+    description="Starts make_thumbnails for months that hold photographs without a current thumbnail, the newest "
     "first, FM_THUMBNAIL_RUNS at a time. A month whose last runs have changed nothing pauses, longer each time.",
 )
 def pending_thumbnails(
