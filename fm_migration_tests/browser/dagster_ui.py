@@ -126,14 +126,14 @@ class Ui:
     def lines(self, *texts: str) -> None:
         """All these texts stand on the page, for everybody to see."""
         for text in texts:
-            expect(self.page.get_by_text(text, exact=True).first).to_be_visible(timeout=PATIENCE_SECONDS * 1000)
+            expect(self.page.get_by_text(text, exact=True).first).to_be_visible()
 
     def picture(self, name: str, prepare: Callable[[], None] = lambda: None) -> None:
         """Keep what is to be seen now, when somebody has asked for pictures; `prepare` makes it presentable."""
         if self._pictures is None:
             return
         prepare()
-        self.page.wait_for_timeout(1500)
+        self.page.wait_for_timeout(4000)
         self._pictures.mkdir(parents=True, exist_ok=True)
         with Image.open(io.BytesIO(self.page.screenshot())) as picture:
             picture.convert("RGB").save(self._pictures / f"{name}.webp", "WEBP", quality=85, method=6)
@@ -143,6 +143,6 @@ def until_green(line: Locator) -> None:
     """Wait until a run or a backfill is shown as well ended; one that failed is not waited for."""
     ended = line.get_by_text("Success", exact=True).or_(line.get_by_text("Failure", exact=True))
     started = time.monotonic()
-    expect(ended.first).to_be_visible(timeout=PATIENCE_SECONDS * 1000)
+    expect(ended.first).to_be_visible()
     words = " ".join(line.inner_text().split())
     assert "Success" in words, f"after {time.monotonic() - started:.0f} s: {words}"
