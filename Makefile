@@ -30,7 +30,7 @@ demo: setup ## run the migration on the sample clinic and say what happened
 dev: setup ## open the Dagster UI on the sample clinic
 	@.venv/bin/fm-migration dev $(ARGS)
 
-# A module stays on one process (loadscope), as some build a clinic with a daemon for all their tests.
+# How the tests are dealt out to the processes: fm_migration_tests/conftest.py.
 # The folder for coverage's data is a fresh one, so that two runs at the same moment do not add up each other's.
 test: setup ## run the tests, with coverage
 	@data=$$(mktemp -d) && trap 'rm -rf "$$data"' EXIT && \

@@ -19,6 +19,7 @@ import psycopg
 import pytest
 from botocore.config import Config
 from sqlalchemy import Engine
+from xdist.scheduler import LoadScopeScheduling
 
 from fm_migration import database
 from fm_migration.clinic import tables
@@ -31,14 +32,34 @@ from fm_migration.ledger import schema
 from fm_migration.settings import Settings, load_settings, settings
 
 TEMPLATE = "clinic_template"
+#: Modules that run a daemon of Dagster's, most with a web server or a browser beside it.
+DAEMONS = (
+    "fm_migration_tests/e2e/",
+    "fm_migration_tests/browser/test_dagster_ui.py",
+    "fm_migration_tests/cli/test_dev.py",
+)
 #: About 130 photographs: small enough to be made in two seconds, large enough for every kind of mess.
 SAMPLE_SIZE = 0.02
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Modules with slow tests go first: a worker that begins the longest one last keeps the others waiting."""
+    """Modules with daemons go first, then the other slow ones: whoever begins the longest last keeps all waiting."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    items.sort(key=lambda item: (not item.nodeid.startswith(DAEMONS), item.path not in slow))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return _ByModule(config, log)
+
+
+class _ByModule(LoadScopeScheduling):  # type: ignore[misc]  # has no types
+    """Each module on one process, as some build a clinic for all their tests; those with daemons on one together.
+
+    Several daemons at a time, each with its code server and its runs, only keep two cores from getting anything done.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "daemons" if nodeid.startswith(DAEMONS) else nodeid.partition("::")[0]
 
 
 @pytest.fixture(scope="session", autouse=True)
