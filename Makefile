@@ -12,7 +12,7 @@ ARGS ?=
 TEST_WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check lint types layers docs format bench pins clean distclean
+.PHONY: help setup demo dev test endurance coverage check lint types layers docs format bench pins clean distclean
 
 help: ## list these targets
 	@echo 'make demo and make test are all it takes; each sets up its own .venv first.'
@@ -31,11 +31,19 @@ dev: setup ## open the Dagster UI on the sample clinic
 	@.venv/bin/fm-migration dev $(ARGS)
 
 # How the tests are dealt out to the processes: fm_migration_tests/conftest.py.
-# The folder for coverage's data is a fresh one, so that two runs at the same moment do not add up each other's.
-test: setup ## run the tests, with coverage
+PYTEST := $(PY) -m pytest -n $(TEST_WORKERS) --dist loadscope --no-loadscope-reorder --durations=10
+
+test: setup ## run the tests, but for the few that take a minute each
+	@$(PYTEST) -m "not long" $(ARGS)
+
+endurance: setup ## run those: the whole clinic, twenty starts at once, a hundred thousand findings
+	@$(PYTEST) -m long $(ARGS)
+
+# Apart from `test`, because tracing makes it a sixth longer. The folder for its data is a fresh one, so that two runs at
+# the same moment do not add up each other's.
+coverage: setup ## run all tests and report how much of the code they reach
 	@data=$$(mktemp -d) && trap 'rm -rf "$$data"' EXIT && \
-	COVERAGE_FILE="$$data/coverage" $(PY) -m pytest -n $(TEST_WORKERS) --dist loadscope --no-loadscope-reorder \
-	  --cov --cov-report=term --durations=10 $(ARGS)
+	COVERAGE_FILE="$$data/coverage" $(PYTEST) --cov --cov-report=term $(ARGS)
 
 check: lint types layers docs ## everything but the tests: style, types, layers, documentation
 

@@ -313,6 +313,7 @@ def test_the_policy_stops_whatever_would_call_out(
 # --- many -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_it_is_usable_at_a_hundred_thousand_findings(
     reports: Reports, published: Callable[[], str], open_page: Open
 ) -> None:

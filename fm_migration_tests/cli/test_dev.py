@@ -59,7 +59,8 @@ def _loaded_assets(port: int, process: subprocess.Popen[bytes]) -> tuple[str, se
 @pytest.mark.parametrize(
     "command",
     [
-        [str(BIN / "fm-migration"), "dev", "--port"],
+        # The browser's first day starts and ends this one too.
+        pytest.param([str(BIN / "fm-migration"), "dev", "--port"], marks=pytest.mark.long),
         [str(BIN / "dg"), "dev", "--port"],
         [str(BIN / "dagster"), "dev", "-w", "workspace.yaml", "--port"],
     ],

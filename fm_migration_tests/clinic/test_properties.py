@@ -31,7 +31,7 @@ from sqlalchemy import Row
 from fm_migration.clinic.applying import StalePlanError
 from fm_migration_tests.clinic.linking import ANNA, BERT, CARA, DUMP, Photograph, World
 
-SEQUENCES = int(os.environ.get("FM_FUZZ") or 20)
+SEQUENCES = int(os.environ.get("FM_FUZZ") or 10)
 STEPS = 12
 
 PEOPLE = (ANNA, BERT, CARA)

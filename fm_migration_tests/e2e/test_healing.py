@@ -69,12 +69,14 @@ def test_unchanged_patients_start_no_run(clinic: Watched) -> None:
     assert len(clinic.dagster.healings()) == before
 
 
+@pytest.mark.long
 def test_two_reimports_in_a_row_heal(clinic: Watched) -> None:
     clinic.reimport()
     clinic.reimport()
     clinic.wait_until_healed()
 
 
+@pytest.mark.long
 def test_a_slow_reimport_is_waited_for(clinic: Watched) -> None:
     """Its people are half there for a tick or two; no run starts in that time, so none fails."""
     failed = len(clinic.dagster.healings(dg.DagsterRunStatus.FAILURE))
@@ -96,6 +98,7 @@ def test_a_reimport_during_a_healing_run_heals(clinic: Watched) -> None:
     assert run.status == dg.DagsterRunStatus.FAILURE, "it refuses to apply what it read before"
 
 
+@pytest.mark.long
 def test_a_burst_of_reimports_under_slow_healing_heals(clinic: Watched) -> None:
     clinic.dagster.slow_down(3)
     gaps = random.Random(20)
@@ -105,6 +108,7 @@ def test_a_burst_of_reimports_under_slow_healing_heals(clinic: Watched) -> None:
     clinic.wait_until_healed()
 
 
+@pytest.mark.long
 def test_a_reimport_while_the_daemon_was_down_heals_when_it_is_back(clinic: Watched) -> None:
     clinic.dagster.stop()
     clinic.reimport()
@@ -132,6 +136,7 @@ def _process_of(clinic: Watched, run_id: str) -> int:
     return int(process)
 
 
+@pytest.mark.long
 def test_a_daemon_that_is_stopped_during_a_healing_run_lets_it_end(clinic: Watched) -> None:
     clinic.dagster.slow_down(3)
     clinic.reimport()

@@ -367,8 +367,11 @@ where made.mirrored_side and made.source_key = shown.key and shown.stored and ma
 
 -- step: archived_patient
 insert into found
-select 'archived_patient', 'patient ' || patient, jsonb_build_object('patient', patient, 'has', count(*))
-from shown where archived group by patient;
+select 'archived_patient', 'patient ' || patient,
+       jsonb_strip_nulls(jsonb_build_object(
+           'patient', patient, 'filemaker_id', min(person.filemaker_id::text), 'has', count(*)))
+from shown left join person on person.patient_id = shown.patient
+where archived group by patient;
 
 -- step: too_new
 -- What is too young to be judged, whatever it would be.
@@ -406,12 +409,18 @@ delete from found where class = any (cast(:withheld as text[])) and waiver is nu
 select class, waiver is not null as waived, count(*) as findings from found group by 1, 2;
 
 -- step: count_new
--- What the report before this one did not have. Of a class that it has withheld nobody can say.
+-- What the report before this one did not have. Of a class that it has withheld nobody can say. An archived patient is
+-- the same person under the UUID of after a re-import.
 select class, count(*) as findings from found
 where waiver is null and class <> 'too_new'
   and class <> all (cast(:withheld_before as text[]))
-  and not exists (select from fm_migration.finding as before
-                  where before.class = found.class and before.subject = found.subject and before.last_report = :before)
+  and not exists (
+      select from fm_migration.finding as before
+      where before.class = found.class and before.last_report = :before
+        and coalesce(case when before.class = 'archived_patient' then before.evidence ->> 'filemaker_id' end,
+                     before.subject)
+          = coalesce(case when found.class = 'archived_patient' then found.evidence ->> 'filemaker_id' end,
+                     found.subject))
 group by class;
 
 -- step: content
