@@ -26,9 +26,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.harness import MARKDOWN_HEADER, ROOT, Call, Spread, compare, machine_facts
 from fm_migration.embedded.ports import free_port
+
+if TYPE_CHECKING:
+    from fm_migration_tests.e2e.daemon import Dagster
 
 OURS = "fm_migration.definitions"
 #: What a code location should not import before an asset needs it.
@@ -166,7 +170,7 @@ def measure_heal(size: float, samples: int) -> None:
             clinic.dagster.launch("heal_links")
             clinic.dagster.wait_until_idle()
             clinic.check()
-            runs.append(_last_run(clinic.dagster.home))
+            runs.append(_last_run(clinic.dagster))
             clinic.reimport()
             work.append(_heal_directly(clinic.dagster.environment))
             clinic.check()
@@ -183,11 +187,11 @@ def measure_heal(size: float, samples: int) -> None:
         )
 
 
-def _last_run(home: Path) -> dict[str, float]:
+def _last_run(watched: Dagster) -> dict[str, float]:
     """The seconds of the last run by where they went."""
     import dagster as dg
 
-    with dg.DagsterInstance.from_config(str(home)) as instance:
+    with watched.instance() as instance:
         (record,) = instance.get_run_records(dg.RunsFilter(job_name="heal_links"), limit=1)
         steps = instance.get_run_step_stats(record.dagster_run.run_id)
     first, last = min(step.start_time or 0.0 for step in steps), max(step.end_time or 0.0 for step in steps)
