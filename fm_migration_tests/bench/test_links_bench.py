@@ -22,7 +22,7 @@ def clinics(servers: Stack, tmp_path: Path) -> Iterator[Clinics]:
     made.remove()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_way_shows_every_photograph_on_its_patients_page(clinics: Clinics) -> None:
     """`links.run` itself counts what the gallery shows, and ends when a way has lost anything."""
     first = links.run(SCENARIOS["import"], clinics, TINY, runs=1, warm_up=0).comparison

@@ -23,7 +23,7 @@ def clinics(servers: Stack, tmp_path: Path) -> Iterator[Faulty]:
     made.remove()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_report_finds_what_was_planted(clinics: Faulty) -> None:
     comparison = report.run(clinics, runs=1, warm_up=0)
     assert list(comparison.samples) == ["first report", "next report", "page and files"]

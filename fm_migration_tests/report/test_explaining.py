@@ -570,7 +570,10 @@ def _ask_sample(clinic: Photographed, asked: object) -> Explanation:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", ["fresh", "imported", "stale"])
+@pytest.mark.parametrize(
+    "variant",
+    ["fresh", pytest.param("imported", marks=pytest.mark.long), pytest.param("stale", marks=pytest.mark.long)],
+)
 def test_every_row_of_the_sample_is_explained_as_the_truth_says(
     photographed: Callable[..., Photographed], variant: str
 ) -> None:

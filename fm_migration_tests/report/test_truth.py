@@ -146,7 +146,7 @@ def test_a_small_clinic(world: Reported, variant: Variant) -> None:
     _assert_the_truth_is_found(world, clinic)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("variant", ["imported", "stale"])
 def test_the_whole_clinic(world: Reported, variant: Variant) -> None:
