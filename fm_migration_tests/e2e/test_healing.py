@@ -117,6 +117,7 @@ def test_a_reimport_while_the_daemon_was_down_heals_when_it_is_back(clinic: Watc
     clinic.wait_until_healed()
 
 
+@pytest.mark.long
 def test_a_healing_run_whose_process_dies_is_started_again(clinic: Watched) -> None:
     clinic.dagster.slow_down(30)
     clinic.reimport()
