@@ -59,9 +59,9 @@ def _loaded_assets(port: int, process: subprocess.Popen[bytes]) -> tuple[str, se
 @pytest.mark.parametrize(
     "command",
     [
-        # The browser's first day starts and ends this one too.
+        # The browser's first day starts and ends this one too, which starts the next one.
         pytest.param([str(BIN / "fm-migration"), "dev", "--port"], marks=pytest.mark.long),
-        [str(BIN / "dg"), "dev", "--port"],
+        pytest.param([str(BIN / "dg"), "dev", "--port"], marks=pytest.mark.long),
         [str(BIN / "dagster"), "dev", "-w", "workspace.yaml", "--port"],
     ],
     ids=["fm-migration dev", "dg dev", "dagster dev -w workspace.yaml"],

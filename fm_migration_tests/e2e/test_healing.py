@@ -85,6 +85,7 @@ def test_a_slow_reimport_is_waited_for(clinic: Watched) -> None:
     assert len(clinic.dagster.healings(dg.DagsterRunStatus.FAILURE)) == failed
 
 
+@pytest.mark.long
 def test_a_reimport_during_a_healing_run_heals(clinic: Watched) -> None:
     clinic.dagster.slow_down(4)
     clinic.reimport()
@@ -147,6 +148,7 @@ def test_a_daemon_that_is_stopped_during_a_healing_run_lets_it_end(clinic: Watch
     clinic.dagster.start()
 
 
+@pytest.mark.long
 def test_a_patient_map_made_by_hand_heals_without_the_sensor(clinic: Watched) -> None:
     clinic.dagster.switch_sensor(on=False)
     try:

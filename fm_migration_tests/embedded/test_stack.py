@@ -138,7 +138,7 @@ def test_two_processes_start_it_at_the_same_moment(home: Path, rounds: int) -> N
             shutil.rmtree(home)
 
 
-@pytest.mark.parametrize("after", [0.05, 0.3, 0.6, 0.9])
+@pytest.mark.parametrize("after", [0.05, 0.6, *(pytest.param(after, marks=pytest.mark.long) for after in (0.3, 0.9))])
 def test_a_start_that_is_killed_is_made_good_by_the_next(home: Path, after: float) -> None:
     borrower = _borrower(home)
     time.sleep(after)
