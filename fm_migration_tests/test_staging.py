@@ -88,7 +88,7 @@ def _inventory(places: Places) -> dict[str, str]:
     with places.engine.begin() as connection:
         staging.stage_inventory(connection, places.store, places.settings)
         rows = connection.execute(text("select key, kind from fm_migration.s3_inventory where vanished is null"))
-        return dict(rows.tuples().all())
+        return {row.key: row.kind for row in rows}
 
 
 @pytest.mark.parametrize("file_format", ["CSV", "Parquet"])

@@ -142,6 +142,23 @@ def test_ci_runs_the_commands_of_the_readme() -> None:
     subprocess.run(["bash", "-n", str(script)], check=True)
 
 
+@pytest.mark.parametrize(("failing", "status"), [("none", 0), ("setup", 2), ("check", 1), ("test", 1)])
+def test_ci_says_by_its_exit_status_whether_all_went_well(tmp_path: Path, failing: str, status: int) -> None:
+    stand_in = tmp_path / "make"
+    stand_in.write_text(f'#!/bin/sh\nfor word in "$@"; do [ "$word" = {failing} ] && exit 2; done\nexit 0\n')
+    (tmp_path / "chromium").write_text("#!/bin/sh\n")
+    for program in tmp_path.iterdir():
+        program.chmod(0o755)
+    result = subprocess.run(
+        ["bash", str(ROOT / ".ci/run")],
+        env={**clean_environment(), "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == status, result.stdout + result.stderr
+
+
 @pytest.mark.parametrize("script", sorted((ROOT / "scripts").glob("*.sh")), ids=lambda script: script.name)
 def test_the_scripts_parse(script: Path) -> None:
     subprocess.run(["sh", "-n", str(script)], check=True)
