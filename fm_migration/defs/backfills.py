@@ -86,11 +86,17 @@ def look_up(instance: dg.DagsterInstance, backfill_id: str) -> Backfill | None:
 
 
 def cancel(instance: dg.DagsterInstance, backfill_id: str) -> bool:
-    """Ask the daemon to cancel it and its runs; false when there is none under way by this id."""
+    """Ask the daemon to cancel it and its runs; false when there is none under way by this id.
+
+    The daemon looks at backfills twice a minute, so what waits in the queue is cancelled here and starts no more.
+    """
     found = instance.get_backfill(backfill_id)
     if found is None or found.status not in _UNDER_WAY:
         return False
     instance.update_backfill(found._replace(status=BulkActionStatus.CANCELING))
+    waiting = dg.RunsFilter(tags={BACKFILL_TAG: backfill_id}, statuses=[dg.DagsterRunStatus.QUEUED])
+    for run in instance.get_runs(waiting):
+        instance.run_coordinator.cancel_run(run.run_id)
     return True
 
 
