@@ -4,6 +4,7 @@ No `from __future__ import annotations` here: Dagster reads the types of resourc
 """
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import dagster as dg
 from sqlalchemy import Connection
@@ -22,7 +23,7 @@ from fm_migration.staging import newest_report
 from fm_migration.watching import inbox as watched_inbox
 from fm_migration.watching import objects as watched_objects
 from fm_migration.watching.objects import Look, look_around, look_for_report
-from fm_migration.watching.verdict import FIRST_IMPORT
+from fm_migration.watching.verdict import FIRST_IMPORT, Verdict
 
 #: Which difference between bucket and inventory a run was started for.
 OBJECTS_TAG = "fm/objects"
@@ -71,11 +72,7 @@ def new_objects(
         tried=ended(context.instance, state),
         unfinished=failed_last(context.instance, TAKES_IN),
     )
-    if not verdict.start:
-        return dg.SkipReason(verdict.words)
-    tags = {**TAKES_IN, **state}
-    asked = request(context, verdict.words, tags, asset_selection=TAKEN_IN_BY, run_config=within(last))
-    return dg.SensorResult(run_requests=[asked])
+    return _take_in(context, verdict, state, within(last))
 
 
 def _look(connection: Connection, store: ObjectStore, knobs: Settings, now: datetime) -> Look:
@@ -131,11 +128,17 @@ def object_events(
         tried=ended(context.instance, state),
         unfinished=failed_last(context.instance, TAKES_IN),
     )
-    if not verdict.start:
-        return dg.SkipReason(verdict.words)
     config = within(last)
     if watched_inbox.cheaper_to_look_up(waiting.keys, known):
         config.setdefault("ops", {})["s3_inventory"] = {"config": {"only_new": True}}
+    return _take_in(context, verdict, state, config)
+
+
+def _take_in(
+    context: dg.SensorEvaluationContext, verdict: Verdict, state: dict[str, str], config: dict[str, Any]
+) -> dg.SensorResult | dg.SkipReason:
+    if not verdict.start:
+        return dg.SkipReason(verdict.words)
     tags = {**TAKES_IN, **state}
     asked = request(context, verdict.words, tags, asset_selection=TAKEN_IN_BY, run_config=config)
     return dg.SensorResult(run_requests=[asked])
