@@ -73,32 +73,35 @@ create unique index on original (name);
 -- step: candidate
 -- Every row of the export with its one state. The order of the cases is the order of what a person must settle first.
 create temporary table candidate on commit drop as
-with numbered as (
-    select csv.*,
-           count(*) over same_recid as times,
-           row_number() over (partition by recid order by row_number) as turn,
-           min(coalesce(contact::text, contact_text) || '|' || coalesce(taken_on::text, '') || '|' ||
-               coalesce(image_id::text, '')) over same_recid as least,
-           max(coalesce(contact::text, contact_text) || '|' || coalesce(taken_on::text, '') || '|' ||
-               coalesce(image_id::text, '')) over same_recid as most,
-           min(recid) over (partition by image_id) is distinct from max(recid) over (partition by image_id) as shared_id
-    from fm_migration.csv_metadata as csv
-    window same_recid as (partition by recid)
+with repeated as (
+    select recid, min(row_number) as first_row, min(said) <> max(said) as contradicts_itself
+    from fm_migration.csv_metadata
+    cross join lateral (select coalesce(contact::text, contact_text) || '|' || coalesce(taken_on::text, '') || '|' ||
+                               coalesce(image_id::text, '') as said) as row
+    where recid is not null
+    group by recid having count(*) > 1
+), shared as (
+    select image_id from fm_migration.csv_metadata
+    where image_id is not null
+    group by image_id having min(recid) is distinct from max(recid)
 ), placed as (
-    select numbered.*,
+    select csv.*, shared.image_id is not null as shared_id,
+           contradicts_itself or csv.row_number > first_row as repeats,
            coalesce(by_recid.key, by_image.key) as key,
            coalesce(by_recid.size, by_image.size) as size,
            coalesce(by_recid.extension, by_image.extension) as extension,
            home.patients, home.patient_id, home.person, home.filemaker_id
-    from numbered
-    left join original as by_recid on by_recid.name = 'r' || numbered.recid
+    from fm_migration.csv_metadata as csv
+    left join repeated on repeated.recid = csv.recid
+    left join shared on shared.image_id = csv.image_id
+    left join original as by_recid on by_recid.name = 'r' || csv.recid
     -- Where several records have one image id, an object of that name could be any of them.
-    left join original as by_image on by_image.name = 'i' || numbered.image_id and not numbered.shared_id
-    left join contact_home as home on home.contact = numbered.contact
+    left join original as by_image on by_image.name = 'i' || csv.image_id and shared.image_id is null
+    left join contact_home as home on home.contact = csv.contact
 ), stated as (
     select *,
            case
-               when recid is not null and times > 1 and (least <> most or turn > 1) then 'duplicate_recid'
+               when repeats then 'duplicate_recid'
                when problems && cast(:unreadable as text[]) then 'malformed_row'
                when contact is null and contact_text = '' then 'no_contact'
                when contact is null then 'malformed_contact'
@@ -115,14 +118,15 @@ select row_number, recid, case when shared_id then null else image_id end as ima
        taken_on, type_text, category, patient_id, person, filemaker_id,
        coalesce(to_char(taken_on, 'YYYY-MM'), 'undated') as month,
        case when state = 'linked'
-                 and :limit < row_number() over (partition by state order by row_number) then 'beyond_limit'
+                 and :limit < count(*) filter (where state = 'linked') over (order by row_number) then 'beyond_limit'
             else state end as state,
        case when shared_id or image_id is null then 'recid:' || coalesce(recid, '') || ':' || row_number
             else 'image:' || image_id end as natural_key
 from stated;
 
 -- step: analyze_candidate
-analyze candidate;
+-- Only of what it is joined and counted by.
+analyze candidate (row_number, state, patient_id, person, taken_on);
 
 -- step: match
 -- Images of the app that show a photograph of the export: by FileMaker id, else by key, else, for images that no
@@ -167,19 +171,24 @@ left join images_batch as batch on batch.id = image.batch_id;
 -- What we last wrote into a row, as far as it was not undone: a value that differs from it is a human's. Leading a
 -- batch from its patient's former UUID to the present one is no decision of ours about whose it is.
 create temporary table written on commit drop as
-select distinct on (planned.row_id, field.name) planned.row_id::uuid as row_id, field.name, field.value
+select planned.row_id::uuid as row_id,
+       (array_agg(after.object_id order by change.id desc)
+           filter (where after.object_id is not null and planned.reason <> 'its patient has a new UUID'))[1]
+           as object_id,
+       (array_agg(after.batch_id order by change.id desc) filter (where after.batch_id is not null))[1] as batch_id,
+       (array_agg(after.category order by change.id desc) filter (where after.category is not null))[1] as category,
+       (array_agg(after.caption order by change.id desc) filter (where after.caption is not null))[1] as caption,
+       (array_agg(after.date_taken order by change.id desc) filter (where after.date_taken is not null))[1]
+           as date_taken,
+       (array_agg(after.filemaker_id order by change.id desc) filter (where after.filemaker_id is not null))[1]
+           as filemaker_id
 from fm_migration.change
 join fm_migration.planned_change as planned on planned.id = change.planned_id
 cross join lateral jsonb_to_record(planned.after) as after (
-    object_id text, batch_id text, category text, caption text, date_taken text, filemaker_id text)
-cross join lateral (values
-    ('object_id', after.object_id), ('batch_id', after.batch_id), ('category', after.category),
-    ('caption', after.caption), ('date_taken', after.date_taken), ('filemaker_id', after.filemaker_id)
-) as field (name, value)
+    object_id uuid, batch_id uuid, category text, caption text, date_taken date, filemaker_id uuid)
 where change.undone_at is null and change.outcome in ('applied', 'already')
-  and planned.table_name in ('images_batch', 'images_image') and field.value is not null
-  and not (field.name = 'object_id' and planned.reason = 'its patient has a new UUID')
-order by planned.row_id, field.name, change.id desc;
+  and planned.table_name in ('images_batch', 'images_image')
+group by planned.row_id::uuid;
 
 -- step: album
 -- Every batch of patients with who owns it as it stands: itself when the patient lives, else by history, else nobody;
@@ -195,9 +204,9 @@ select batch.id as batch_id, batch.object_id, batch.uploaded_by_id is not null a
 from images_batch as batch
 left join live on live.patient_id = batch.object_id
 left join successor on successor.former_id = batch.object_id
-left join written on written.row_id = batch.id and written.name = 'object_id'
-left join live as given on given.patient_id = written.value::uuid
-left join successor as given_then on given_then.former_id = written.value::uuid
+left join written on written.row_id = batch.id
+left join live as given on given.patient_id = written.object_id
+left join successor as given_then on given_then.former_id = written.object_id
 where batch.content_type_id = :content_type;
 
 -- step: verdict
@@ -207,12 +216,12 @@ where batch.content_type_id = :content_type;
 create temporary table verdict on commit drop as
 with share as (
     select match.batch_id, candidate.patient_id, count(*) as photographs,
-           count(*) filter (where written.value = match.batch_id::text) as placed_by_us,
+           count(*) filter (where written.batch_id = match.batch_id) as placed_by_us,
            count(distinct candidate.filemaker_id) as persons, min(candidate.filemaker_id::text)::uuid as person,
            bool_or(candidate.state = 'linked') as wanted
     from match
     join candidate using (row_number)
-    left join written on written.row_id = match.image and written.name = 'batch_id'
+    left join written on written.row_id = match.image
     where match.turn = 1
     group by match.batch_id, candidate.patient_id
 ), shown as (
@@ -247,14 +256,14 @@ select candidate.row_number, match.image, match.batch_id as present_batch,
            when coalesce(verdict.patient_id, album.owner) = candidate.patient_id then 'stay'
            when album.by_hand then 'placed_by_staff'
            when album.owner is null then 'move'
-           when album.ours and written.value = match.batch_id::text then 'move'
+           when album.ours and written.batch_id = match.batch_id then 'move'
            else 'placed_by_staff'
        end as decision
 from candidate
 left join match on match.row_number = candidate.row_number and match.turn = 1
 left join album on album.batch_id = match.batch_id
 left join verdict on verdict.batch_id = match.batch_id
-left join written on written.row_id = match.image and written.name = 'batch_id'
+left join written on written.row_id = match.image
 where candidate.state = 'linked';
 
 -- step: session
@@ -378,21 +387,17 @@ from (
     from target
     join candidate using (row_number)
     join images_image as image on image.id = target.present_image
-    left join written as wrote_category on wrote_category.row_id = image.id and wrote_category.name = 'category'
-    left join written as wrote_caption on wrote_caption.row_id = image.id and wrote_caption.name = 'caption'
-    left join written as wrote_date on wrote_date.row_id = image.id and wrote_date.name = 'date_taken'
-    left join written as wrote_id on wrote_id.row_id = image.id and wrote_id.name = 'filemaker_id'
+    left join written on written.row_id = image.id
     -- As long as we have written nothing, what is empty may be filled; then only what still is as we wrote it.
     cross join lateral (select
         target.decision = 'move' as moves,
         image.category is distinct from candidate.category and candidate.category <> ''
-            and image.category = case when wrote_category.name is null then '' else wrote_category.value end
-            as categorised,
+            and image.category = coalesce(written.category, '') as categorised,
         image.caption is distinct from candidate.type_text and candidate.type_text <> ''
-            and image.caption = case when wrote_caption.name is null then '' else wrote_caption.value end as captioned,
+            and image.caption = coalesce(written.caption, '') as captioned,
         image.date_taken is distinct from candidate.taken_on and candidate.taken_on is not null
-            and image.date_taken::text is not distinct from wrote_date.value as dated,
-        image.filemaker_id is null and wrote_id.value is null and candidate.image_id is not null
+            and image.date_taken is not distinct from written.date_taken as dated,
+        image.filemaker_id is null and written.filemaker_id is null and candidate.image_id is not null
             and not exists (select from images_image as other where other.filemaker_id = candidate.image_id)
             as identified
     ) as wish
