@@ -34,8 +34,9 @@ def open_engine(url: str, app_schema: str = "public") -> Engine:
         connect_args={
             "application_name": "fm_migration",
             "connect_timeout": CONNECT_SECONDS,
-            # UTC, because before-images hold points in time as text, and must read the same in every session.
-            "options": f"-c search_path={app_schema} -c timezone=UTC",
+            # UTC, because before-images hold points in time as text, and must read the same in every session. No JIT,
+            # because the costs of joins of temporary tables are estimated far too high, and each would be compiled.
+            "options": f"-c search_path={app_schema} -c timezone=UTC -c jit=off",
         },
         pool_size=4,
         pool_pre_ping=True,
