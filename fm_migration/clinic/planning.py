@@ -132,8 +132,9 @@ def make_plan(
     return _finish(connection, inputs, parameters)
 
 
-#: From so many rows on, working by statistics of yesterday takes longer than gathering new ones.
-MANY = 10_000
+#: From so many rows on, working by statistics of yesterday takes longer than gathering new ones. A plan is applied at
+#: once, and joined with itself; what is taken for one row is then compared row by row.
+MANY_CHANGES, MANY_PHOTOS = 500, 10_000
 #: Problems that have a state of their own in `sql/plan.sql`.
 _OWN_STATE = frozenset(
     {Problem.DUPLICATE_RECID, Problem.MISSING_CONTACT, Problem.MALFORMED_CONTACT, Problem.DUPLICATE_IMAGE_ID}
@@ -186,9 +187,10 @@ def _finish(connection: Connection, inputs: Mapping[str, Any], parameters: Mappi
     changes = statements.ask(connection, PACKAGE, "plan", "count_changes", parameters)
     states: dict[str, int] = {row.state: row.photographs for row in connection.execute(_STATES)}
     former: int | None = connection.execute(_FORMER_LINKED).scalar()
-    for rows, step in ((changes["changes"], "analyze_changes"), (sum(states.values()), "analyze_photos")):
-        if rows >= MANY:
-            statements.run(connection, PACKAGE, "plan", parameters, only=step)
+    if changes["changes"] >= MANY_CHANGES:
+        statements.run(connection, PACKAGE, "plan", parameters, only="analyze_changes")
+    if sum(states.values()) >= MANY_PHOTOS:
+        statements.run(connection, PACKAGE, "plan", parameters, only="analyze_photos")
     counts = {**changes, **visibility, "linked": states.get(State.LINKED, 0) + states.get(State.PLACED_BY_STAFF, 0)}
     # A plan that was limited on purpose links fewer photographs; whatever else is odd about it still counts.
     doubts = tuple(doubts_about(counts, former if parameters["limit"] == NO_LIMIT else None))

@@ -453,7 +453,8 @@ group by album.object_id
 having count(distinct verdict.person) = 1 and bool_and(verdict.persons = 1 and verdict.patients = 1);
 
 -- step: analyze_changes
-analyze fm_migration.planned_change;
+-- Only of what a change is looked up by; the images before and after are wide.
+analyze fm_migration.planned_change (plan_id, table_name, action, row_id);
 
 -- step: visibility
 -- How many images a patient's gallery shows now, how many it would show, and how many would change hands between two
