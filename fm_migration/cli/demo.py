@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import dagster as dg
 import psycopg
@@ -49,7 +48,7 @@ def run_demo(console: Console) -> None:
             _tell(console, run_job("make_thumbnails", instance, partitions=months), "thumbnails")
         with _scene(console, "The clinic re-imports its patients: everybody gets a new UUID"):
             _reimport(settings)
-            console.print(f"  {_visible(places):,} images are visible: everybody sees an empty gallery")
+            console.print(f"  {_visible(places):,} images are visible: whoever was re-imported sees an empty gallery")
         with _scene(console, "The links are healed (job heal_links, which the sensor would start by itself)"):
             result = run_job("heal_links", instance)
             _tell(console, result, "patient_map", "link_plan", "image_batches", "patient_links")
@@ -78,13 +77,7 @@ def _tell(console: Console, result: dg.ExecuteInProcessResult, *assets: str) -> 
     for asset in assets:
         # Of a run for several months, each month's event tells of the whole run.
         event, *_ = result.asset_materializations_for_node(asset)
-        told = {name: entry.value for name, entry in event.metadata.items()}
-        words = told.get("summary") or ", ".join(
-            f"{told[name]:,} {name.replace('_', ' ')}"
-            for name in ("learned", "retired", "links", "relinked")
-            if name in told
-        )
-        console.print(f"  {asset}: {words}", soft_wrap=True)
+        console.print(f"  {asset}: {event.metadata['summary'].value}", soft_wrap=True)
 
 
 def _show_states(console: Console, places: Places) -> None:
@@ -103,7 +96,7 @@ def _show_report(console: Console, result: dg.ExecuteInProcessResult) -> None:
         if count:
             table.add_row(name.value, f"{count:,}", name.meaning)
     console.print(table)
-    console.print(f"  {event.metadata['verdict'].value}", soft_wrap=True)
+    console.print(f"  {event.metadata['summary'].value}", soft_wrap=True)
     console.print(f"  The page: {event.metadata['latest_page'].value}", soft_wrap=True, markup=False)
 
 
@@ -139,12 +132,7 @@ def _observe(console: Console, instance: dg.DagsterInstance) -> None:
     table = Table("source", "state", "what was seen", box=None, pad_edge=True)
     for event in result.filter_events(lambda event: event.is_asset_observation):
         observation = event.asset_observation_data.asset_observation
-        facts = ", ".join(f"{name} {_shown(entry)}" for name, entry in observation.metadata.items())
         version = (observation.tags or {}).get("dagster/data_version", "")
-        table.add_row(observation.asset_key.to_user_string(), version[:24], facts)
+        seen = str(observation.metadata["summary"].value)
+        table.add_row(observation.asset_key.to_user_string(), version[:24], seen)
     console.print(table)
-
-
-def _shown(entry: dg.MetadataValue[Any]) -> str:
-    value = entry.value
-    return f"{value:,}" if isinstance(value, int) else str(value)
