@@ -77,7 +77,7 @@ with repeated as (
     select recid, min(row_number) as first_row, min(said) <> max(said) as contradicts_itself
     from fm_migration.csv_metadata
     cross join lateral (select coalesce(contact::text, contact_text) || '|' || coalesce(taken_on::text, '') || '|' ||
-                               coalesce(image_id::text, '') as said) as row
+                               coalesce(image_id::text, '') as said) as saying
     where recid is not null
     group by recid having count(*) > 1
 ), shared as (
