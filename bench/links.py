@@ -35,10 +35,10 @@ from bench.harness import Call, Comparison, compare
 from bench.peers import clinic_data, sql_floor
 from bench.peers.clinic_data import CLINIC, EXPORT_FILE, LISTING_FILE, MILLION, STALE_GENERATIONS, Seen, Size
 from fm_migration import database, staging
-from fm_migration.clinic import applying, planning
 from fm_migration.embedded import ports, postgres
 from fm_migration.filemaker import reading, rows, types
 from fm_migration.ledger import csv_metadata, inventory
+from fm_migration.linking import applying, planning
 from fm_migration.objects.facts import STANDARD, ObjectFacts
 from fm_migration.settings import Settings, load_settings
 

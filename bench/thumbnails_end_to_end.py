@@ -48,7 +48,7 @@ insert into fm_migration.photo (photo_id, state, reason, month, clinic_image, pl
 """
 _RESET = """
 truncate fm_migration.thumbnail;
-truncate fm_migration.change, fm_migration.planned_change;
+truncate fm_migration.planned_change;
 update images_image set s3_thumbnail_key = '', thumbnail_size = null, width = null, height = null;
 vacuum images_image
 """

@@ -20,10 +20,11 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from fm_migration import database, staging
-from fm_migration.clinic import applying, contract, links, planning, tables
-from fm_migration.clinic.changes import LinkColumn
+from fm_migration.clinic import contract, tables
+from fm_migration.clinic.link_columns import LinkColumn, find_link_columns
 from fm_migration.errors import DatabaseError
 from fm_migration.ledger import SCHEMA, identity, schema
+from fm_migration.linking import applying, links, planning
 from fm_migration.places import Places
 
 #: Columns of `patients` that are copied; the others that must not be empty get a placeholder.
@@ -158,7 +159,7 @@ def _copy_clinic(source: Connection, target: Connection, link_columns: Sequence[
     for table in ("images_batch", "images_image"):
         columns = ", ".join(f'"{column.name}"' for column in tables.metadata.tables[table].columns)
         _stream(source, target, f"select {columns} from {table}", table, columns)
-    for link in links.find_link_columns(source, link_columns):
+    for link in find_link_columns(source, link_columns):
         if link.table not in ("images_batch", "images_image"):
             _copy_links(source, target, link)
     _copy_our_schema(source, target)

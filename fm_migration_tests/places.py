@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fm_migration import staging
-from fm_migration.clinic import applying, links, planning
+from fm_migration.linking import applying, links, planning
 from fm_migration.places import Places
 from fm_migration.settings import settings
 from fm_migration_tests.conftest import Bucket

@@ -38,7 +38,7 @@ IMAGE_COLUMNS = (
 #: Our tables that an import fills, in the order of their references.
 JOURNAL: tuple[LiteralString, ...] = tuple(
     f"fm_migration.{name}"
-    for name in ("patient_identity", "patient_read", "link_plan", "photo", "planned_change", "change", "consumed")
+    for name in ("patient_identity", "patient_read", "link_plan", "photo", "planned_change", "last_written", "consumed")
 )
 
 #: How often the clinic ran its command before anybody noticed: DOMAIN.md section 1.

@@ -15,8 +15,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fm_migration.cli.instance import open_instance, prepare_dagster_home
-from fm_migration.clinic.thumbnailing import months as all_months
-from fm_migration.clinic.thumbnailing import pending_by_month
 from fm_migration.definitions import defs
 from fm_migration.defs import backfills
 from fm_migration.defs.backfills import Backfill
@@ -26,6 +24,8 @@ from fm_migration.images.recipe import Recipe
 from fm_migration.places import Places, find_places
 from fm_migration.settings import load_settings
 from fm_migration.thumbnails.months import months_meant
+from fm_migration.thumbnails.thumbnailing import months as all_months
+from fm_migration.thumbnails.thumbnailing import pending_by_month
 
 #: How often the instance is looked at.
 EVERY_SECONDS = 1.0

@@ -4,18 +4,10 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import text
 
-from fm_migration.clinic import repairing
+from fm_migration import plans, undoing
 from fm_migration.drill import Rehearsal, rehearse
 from fm_migration.places import Places
-
-_PLANS = text("""
-select id, kind, made_at, hash, coalesce((counts ->> 'changes')::bigint,
-       (select count(*) from fm_migration.change where plan_id = link_plan.id)) as changes,
-       applied_at, undone_at, doubts
-from fm_migration.link_plan order by id desc limit :most
-""")
 
 
 def print_plans(places: Places, console: Console, most: int) -> None:
@@ -23,16 +15,27 @@ def print_plans(places: Places, console: Console, most: int) -> None:
     # Whole on any terminal: it is there to be copied.
     table.add_column("hash or doubts", overflow="fold")
     with places.engine.connect() as connection:
-        for row in connection.execute(_PLANS, {"most": most}):
-            times = [f"{at:%Y-%m-%d %H:%M:%S}" if at else "" for at in (row.made_at, row.applied_at, row.undone_at)]
-            last = "; ".join(row.doubts) or row.hash
-            table.add_row(str(row.id), row.kind, times[0], f"{row.changes:,}", times[1], times[2], last)
+        for plan in plans.list_plans(connection, most):
+            times = [f"{at:%Y-%m-%d %H:%M:%S}" if at else "" for at in (plan.made_at, plan.applied_at, plan.undone_at)]
+            table.add_row(str(plan.id), _kind(plan), times[0], f"{plan.changes:,}", times[1], times[2], _remark(plan))
     console.print(table)
 
 
+def _kind(plan: plans.Listed) -> str:
+    return plan.kind if plan.undoes is None else f"{plan.kind} of {plan.undoes}"
+
+
+def _remark(plan: plans.Listed) -> str:
+    """What a person has to copy, or has to know."""
+    if plan.pruned_at:
+        return f"changes dropped {plan.pruned_at:%Y-%m-%d}: cannot be undone any more"
+    return "; ".join(plan.doubts) or plan.hash
+
+
 def undo(places: Places, console: Console, plan: int) -> None:
-    done = repairing.undo(places.engine, places.store, plan)
-    console.print(f"plan {done.plan}: {done.restored:,} rows are as they were before")
+    done = undoing.undo(places.engine, places.store, plan)
+    by = f"; plan {done.by} is the undo" if done.by else ""
+    console.print(f"plan {done.plan}: {done.restored:,} rows are as they were before{by}")
     if done.left:
         console.print(f"{len(done.left):,} rows were changed by somebody since, and left:")
         for row in done.left:

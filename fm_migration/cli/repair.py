@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from fm_migration.clinic import repairing
 from fm_migration.places import Places
+from fm_migration.repairs import repairing
 
 
 def plan(places: Places, console: Console, classes: list[str]) -> None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fm_migration.clinic.states import State
-from fm_migration.clinic.thumbnailing import ThumbnailState
 from fm_migration.filemaker.problems import Problem
 from fm_migration.report.classes import FindingClass
+from fm_migration.thumbnails.thumbnailing import ThumbnailState
 
 #: Not in every run: a run that changes nothing makes no plan.
 NOW_AND_THEN = frozenset({("patient_links", "plan"), ("thumbnails", "plan")})

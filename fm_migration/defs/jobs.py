@@ -8,12 +8,13 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from fm_migration.clinic import applying, repairing
+from fm_migration import undoing
 from fm_migration.defs.assets.clinic import WRITES_LINKS
 from fm_migration.defs.assets.thumbnails import MAKES_THUMBNAILS
 from fm_migration.defs.failures import readable_failures
 from fm_migration.defs.limits import LONG, RETRY, SHORT
 from fm_migration.defs.resources import DatabaseResource, ObjectStoreResource
+from fm_migration.linking import applying
 
 import_photographs = dg.define_asset_job(
     "import_photographs",
@@ -63,7 +64,7 @@ def undo(
     context: dg.OpExecutionContext, config: UndoConfig, database: DatabaseResource, objects: ObjectStoreResource
 ) -> None:
     with readable_failures():
-        done = repairing.undo(database.engine(), objects.store(), config.plan)
+        done = undoing.undo(database.engine(), objects.store(), config.plan, run_id=context.run.run_id)
         context.log.info("plan %s: %s rows restored, %s left", done.plan, done.restored, len(done.left))
         context.add_output_metadata({"restored": done.restored, "left": list(done.left[:100])})
 

@@ -5,10 +5,10 @@ No `from __future__ import annotations` here: Dagster reads the types of resourc
 
 import dagster as dg
 
-from fm_migration.clinic import applying
 from fm_migration.defs.failures import readable_failures
 from fm_migration.defs.jobs import report, within
 from fm_migration.defs.resources import DatabaseResource
+from fm_migration.linking import applying
 from fm_migration.settings import settings as read_settings
 
 #: When nobody uploads and nobody re-imports, and early enough that somebody looks at it in the morning.

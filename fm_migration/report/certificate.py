@@ -24,10 +24,11 @@ from typing import IO, Any
 from sqlalchemy import Connection, Engine, text
 
 import fm_migration
-from fm_migration.clinic import applying, contract
+from fm_migration.clinic import contract
 from fm_migration.errors import FmMigrationError
 from fm_migration.ledger import schema
 from fm_migration.ledger import sql as statements
+from fm_migration.linking import applying
 from fm_migration.objects.hashing import Hashed, Wanted, hash_objects
 from fm_migration.objects.store import ObjectStore
 from fm_migration.report import sql

@@ -26,13 +26,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
-from fm_migration.clinic import applying, contract, links, planning
-from fm_migration.clinic.planning import NAMESPACE
+from fm_migration.clinic import contract
+from fm_migration.clinic.link_columns import dangling_links, find_link_columns
 from fm_migration.clinic.states import State
 from fm_migration.errors import DatabaseError, ImplausibleInputError, SettingsError
-from fm_migration.ledger import identity, schema
+from fm_migration.ledger import NAMESPACE, identity, schema
 from fm_migration.ledger import sql as statements
 from fm_migration.ledger.copying import copy_rows
+from fm_migration.linking import planning
+from fm_migration.plans import StalePlanError
 from fm_migration.report import sql
 from fm_migration.report.classes import FindingClass, Severity
 from fm_migration.report.waivers import Waiver, read_waivers
@@ -217,7 +219,7 @@ def _readings(connection: Connection, settings: Settings) -> dict[str, Any]:
             "Start the job import_photographs first",
         )
     if planning.versions_of(inputs) != row["inputs"]:
-        raise applying.StalePlanError(
+        raise StalePlanError(
             "making the report from",
             f"plan {row['plan']}",
             "the export, the bucket or the patients were read anew since",
@@ -297,11 +299,11 @@ def _list_people(connection: Connection) -> None:
 
 def _find_dangling_links(connection: Connection, settings: Settings, content_type: int) -> None:
     """The links of every other table; batches have a class of their own."""
-    for link in links.find_link_columns(connection, settings.link_columns):
+    for link in find_link_columns(connection, settings.link_columns):
         if link.table == "images_batch":
             continue
         name = f"{link.table}.{link.column}".replace("'", "''").replace(":", r"\:")
-        statement = _DANGLING.format(name=name, dangling=links.dangling_links(link))
+        statement = _DANGLING.format(name=name, dangling=dangling_links(link))
         parameters = {"table": link.table, "column": link.column}
         generic = {"content_type": content_type} if link.content_type_column else {}
         connection.execute(text(statement), {**parameters, **generic})

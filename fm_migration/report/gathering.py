@@ -16,7 +16,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, Text, cast, column, select, text
 
-from fm_migration.clinic import contract, links
+from fm_migration.clinic import contract
+from fm_migration.clinic.link_columns import find_link_columns
 from fm_migration.errors import FmMigrationError
 from fm_migration.ledger import identity
 from fm_migration.ledger import sql as statements
@@ -98,7 +99,7 @@ class Records:
     def link(self, name: str) -> tuple[str, UUID | None] | None:
         """Where a link of another table points, by `table.column row`: None when there is no such row."""
         column_name, _, row_id = name.partition(" ")
-        for link in links.find_link_columns(self._connection, self._settings.link_columns):
+        for link in find_link_columns(self._connection, self._settings.link_columns):
             if f"{link.table}.{link.column}" == column_name:
                 # Both names come out of the catalogue, the table's with the quotation marks that it needs.
                 query = (

@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from fm_migration.clinic.thumbnailing import MonthPending
 from fm_migration.patience import Failures
+from fm_migration.thumbnails.thumbnailing import MonthPending
 
 
 @dataclass(frozen=True)

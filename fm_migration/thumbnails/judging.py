@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from fm_migration.clinic.thumbnailing import Finished, Pending, ThumbnailState
 from fm_migration.images.outcome import Made, NotAnImage, Outcome, Partial, Unreadable
 from fm_migration.images.recipe import thumbnail_key
+from fm_migration.thumbnails.thumbnailing import Finished, Pending, ThumbnailState
 
 #: What a column of the app holds: a file may claim more.
 _LARGEST_INTEGER = 2**31 - 1

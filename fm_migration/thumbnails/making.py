@@ -19,8 +19,6 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
-from fm_migration.clinic import thumbnailing
-from fm_migration.clinic.thumbnailing import Choice, Finished, Pending, ThumbnailState
 from fm_migration.errors import ObjectStoreError
 from fm_migration.filemaker.types import load_types
 from fm_migration.images.outcome import Made, Outcome, Reason, Unreadable
@@ -28,11 +26,12 @@ from fm_migration.images.recipe import Recipe
 from fm_migration.objects.keys import shown_key
 from fm_migration.objects.store import ObjectStore
 from fm_migration.settings import Settings
-from fm_migration.thumbnails import judging, reading
+from fm_migration.thumbnails import judging, reading, thumbnailing
 from fm_migration.thumbnails.judging import Verdict
 from fm_migration.thumbnails.progress import EVERY_SECONDS, Progress, every
 from fm_migration.thumbnails.reading import Original
 from fm_migration.thumbnails.sheet import ContactSheet
+from fm_migration.thumbnails.thumbnailing import Choice, Finished, Pending, ThumbnailState
 
 #: How many images are written in one transaction.
 BATCH = 100

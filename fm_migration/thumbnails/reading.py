@@ -14,10 +14,10 @@ from typing import TypeVar
 
 import stamina
 
-from fm_migration.clinic.thumbnailing import Pending
 from fm_migration.errors import FmMigrationError, ObjectStoreError
 from fm_migration.objects.failures import ObjectChangedError, ObjectMissingError
 from fm_migration.objects.store import ObjectStore
+from fm_migration.thumbnails.thumbnailing import Pending
 
 #: The client itself tries five times within seconds; these cover a store that is away for a minute or two.
 ATTEMPTS = 5

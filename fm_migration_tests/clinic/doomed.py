@@ -16,19 +16,23 @@ from types import ModuleType
 from typing import Any
 
 from fm_migration import database
-from fm_migration.clinic import applying, changes, contract
+from fm_migration.clinic import contract
+from fm_migration.linking import applying
+from fm_migration.plans import applying as plans_applying
+from fm_migration.plans import life, locks, written
 
 #: After which call of which function the apply is at a step, in the order of the steps.
 STEPS: dict[str, tuple[ModuleType, str, int]] = {
-    "locked": (applying, "lock_links", 1),
+    "locked": (locks, "lock", 1),
     "verified": (contract, "verify", 1),
-    "batches made": (changes, "apply_inserts", 1),
-    "images made": (changes, "apply_inserts", 2),
-    "images changed": (changes, "apply_updates", 1),
-    "batches changed": (changes, "apply_updates", 2),
-    "counted": (changes, "recount", 1),
-    "recognised": (changes, "recognise", 1),
-    "journalled": (changes, "record_overtaken", 1),
+    "batches made": (plans_applying, "_do", 1),
+    "images made": (plans_applying, "_do", 2),
+    "recognised": (plans_applying, "_do", 3),
+    "images changed": (plans_applying, "_do", 4),
+    "batches changed": (plans_applying, "_do", 5),
+    "what was written remembered": (written, "remember", 1),
+    "counted": (plans_applying, "_derive", 1),
+    "marked": (life, "mark_applied", 1),
     "noted what was consumed": (applying, "consume", 1),
 }
 #: Beside them: when all is done and nothing committed.

@@ -18,19 +18,21 @@ from typing import Any
 import psycopg
 from sqlalchemy import Engine, Row, text
 
-from fm_migration import staging
-from fm_migration.clinic import applying, contract, links, planning
-from fm_migration.clinic.applying import Applied, Undone
-from fm_migration.clinic.links import LinksUpdate
-from fm_migration.clinic.planning import Plan
+from fm_migration import plans, staging
+from fm_migration.clinic import contract
 from fm_migration.embedded.sample import build
 from fm_migration.embedded.sample import export as sample_export
 from fm_migration.embedded.sample.model import Clinic
 from fm_migration.embedded.sample.reimport import play_reimport
 from fm_migration.ledger import identity, inventory
+from fm_migration.linking import applying, links, planning
+from fm_migration.linking.applying import Applied
+from fm_migration.linking.links import LinksUpdate
+from fm_migration.linking.planning import Plan
 from fm_migration.objects.facts import STANDARD, ObjectFacts
 from fm_migration.objects.store import ObjectsLocation
 from fm_migration.places import Places
+from fm_migration.plans import Undone
 from fm_migration.settings import Settings, load_settings
 
 DUMP = "filemaker-import/images-bulk-dump/"
@@ -89,7 +91,7 @@ OURS_AND_THEIRS = (
     *(
         f"fm_migration.{table}"
         for table in (
-            "finding", "report", "thumbnail", "consumed", "change", "planned_change", "photo", "link_plan",
+            "finding", "report", "thumbnail", "consumed", "last_written", "planned_change", "photo", "link_plan",
             "export_read", "csv_metadata", "s3_inventory", "inventory_snapshot", "patient_read", "patient_identity",
         )
     ),
@@ -300,7 +302,7 @@ class World:
 
     def undo(self, plan: Plan | int) -> Undone:
         with self.engine.begin() as connection:
-            return applying.undo_plan(connection, plan if isinstance(plan, int) else plan.id)
+            return plans.undo(connection, plan if isinstance(plan, int) else plan.id)
 
     def link(self, *, approved: bool = False) -> Plan:
         """Read the patients, plan and apply: what an import and a healing run have in common. Other links follow."""

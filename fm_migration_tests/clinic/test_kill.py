@@ -17,9 +17,9 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from fm_migration.clinic import applying
-from fm_migration.clinic.planning import Plan
 from fm_migration.database import ConnectionLostError, explain_statement
+from fm_migration.linking import applying
+from fm_migration.linking.planning import Plan
 from fm_migration_tests.clinic.doomed import ABOUT_TO_COMMIT, STEPS, stopping
 from fm_migration_tests.clinic.linking import ANNA, BERT, DUMP, Photograph, World
 
@@ -47,7 +47,7 @@ def _ledger(world: World) -> list[object]:
     """What an apply writes into our own schema."""
     return [
         world.rows(f"select * from fm_migration.{table} order by 1")
-        for table in ("change", "consumed", "patient_identity", "link_plan")
+        for table in ("planned_change", "last_written", "consumed", "patient_identity", "link_plan")
     ]
 
 
@@ -126,7 +126,7 @@ def test_16_killed_while_it_plans_it_leaves_no_plan(
 ) -> None:
     world, plan = planned
     ledger, photos = _ledger(world), world.rows("select * from fm_migration.photo order by row_number")
-    monkeypatch.setattr("fm_migration.clinic.planning._finish", lambda connection, *_: _terminate(world, connection))
+    monkeypatch.setattr("fm_migration.linking.planning._finish", lambda connection, *_: _terminate(world, connection))
     with pytest.raises(DBAPIError):
         world.plan()
     monkeypatch.undo()
@@ -144,7 +144,7 @@ def test_16_killed_while_it_re_links_it_leaves_the_former_links(
     world.read_patients()
     before, ledger = world.snapshot(), _ledger(world)
     monkeypatch.setattr(
-        "fm_migration.clinic.changes.record_overtaken", lambda connection, *_: _terminate(world, connection)
+        "fm_migration.plans.finish_applied", lambda connection, *_, **_options: _terminate(world, connection)
     )
     with pytest.raises(DBAPIError):
         world.relink()

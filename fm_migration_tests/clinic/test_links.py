@@ -10,8 +10,9 @@ from collections.abc import Iterable
 
 import pytest
 
-from fm_migration.clinic.links import LinksUpdate, TableLinks, find_link_columns
+from fm_migration.clinic.link_columns import find_link_columns
 from fm_migration.errors import DatabaseError, SettingsError
+from fm_migration.linking.links import LinksUpdate, TableLinks
 from fm_migration_tests.clinic.linking import ANNA, BERT, CARA, DUMP, Photograph, World
 
 #: A table of another app with a generic link, as Django makes one; its key is a number.

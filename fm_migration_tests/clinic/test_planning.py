@@ -13,11 +13,11 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from fm_migration.clinic.applying import ApprovalNeededError
-from fm_migration.clinic.planning import Plan, doubts_about
 from fm_migration.clinic.states import State
 from fm_migration.errors import DatabaseError, ImplausibleInputError
+from fm_migration.linking.planning import Plan, doubts_about
 from fm_migration.objects.facts import STANDARD, ObjectFacts
+from fm_migration.plans import ApprovalNeededError
 from fm_migration_tests.clinic.linking import ANNA, BERT, CARA, DUMP, LISTED_AT, Photograph, World, image_id
 
 IMPORTED = "18 Oct 2016 (FileMaker Import)"

@@ -28,7 +28,7 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import Row
 
-from fm_migration.clinic.applying import StalePlanError
+from fm_migration.plans import StalePlanError
 from fm_migration_tests.clinic.linking import ANNA, BERT, CARA, DUMP, Photograph, World
 
 SEQUENCES = int(os.environ.get("FM_FUZZ") or 10)

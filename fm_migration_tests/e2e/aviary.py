@@ -27,9 +27,9 @@ import pytest
 from PIL import Image
 
 from fm_migration.cli import main
-from fm_migration.clinic import planning
 from fm_migration.definitions import defs
 from fm_migration.embedded.sample.reimport import play_reimport
+from fm_migration.linking import planning
 from fm_migration_tests.canaries import (
     BATCH_NAME,
     BORN,

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fm_migration.clinic import applying
 from fm_migration.definitions import defs as defs
+from fm_migration.linking import applying
 from fm_migration_tests.e2e.daemon import DELAY_FILE
 
 _apply_plan = applying.apply_plan

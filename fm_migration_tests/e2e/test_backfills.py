@@ -20,8 +20,6 @@ import pytest
 from typer.testing import CliRunner
 
 from fm_migration.cli import app
-from fm_migration.clinic.thumbnailing import months as months_of
-from fm_migration.clinic.thumbnailing import pending_by_month
 from fm_migration.defs import backfills
 from fm_migration.defs.partitions import MONTH, add_months
 from fm_migration.embedded.object_server import REGION, url
@@ -31,6 +29,8 @@ from fm_migration.images.recipe import Recipe
 from fm_migration.places import Places, find_places
 from fm_migration.settings import load_settings
 from fm_migration.thumbnails.making import make_thumbnails
+from fm_migration.thumbnails.thumbnailing import months as months_of
+from fm_migration.thumbnails.thumbnailing import pending_by_month
 from fm_migration_tests.conftest import Bucket
 from fm_migration_tests.e2e.daemon import PROJECT, Dagster, environment_for, wait_for
 from fm_migration_tests.places import import_photographs

@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from fm_migration.clinic.applying import StalePlanError
 from fm_migration.embedded.sample.plan import design_clinic
 from fm_migration.errors import DatabaseError, ImplausibleInputError, SettingsError
 from fm_migration.objects.facts import ObjectFacts
+from fm_migration.plans import StalePlanError
 from fm_migration.report.classes import FindingClass
 from fm_migration.report.findings import Report, Withheld, implausible, make_report, one_moment, verdict
 from fm_migration_tests.clinic.linking import ANNA, BERT, CARA, DUMP, Photograph, filemaker_id
@@ -223,7 +223,7 @@ def test_a_partial_reading_gives_no_report(linked: Reported, damage: str, found:
 
 
 def _versions(world: Reported) -> str:
-    from fm_migration.clinic import planning
+    from fm_migration.linking import planning
 
     with world.engine.connect() as connection:
         return planning.versions_of(planning.read_inputs(connection))

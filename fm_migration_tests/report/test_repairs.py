@@ -12,14 +12,15 @@ import pytest
 from sqlalchemy import Engine, text
 from typer.testing import CliRunner
 
+from fm_migration import undoing
 from fm_migration.cli import app
-from fm_migration.clinic import repairing
-from fm_migration.clinic.applying import StalePlanError, Undone
-from fm_migration.clinic.planning import Plan
-from fm_migration.clinic.repairing import REPAIRABLE, Repaired
 from fm_migration.embedded.sample.plan import design_clinic
 from fm_migration.errors import DatabaseError, ObjectStoreError, SettingsError
+from fm_migration.linking.planning import Plan
 from fm_migration.objects.store import ObjectsLocation, ObjectStore, open_store
+from fm_migration.plans import StalePlanError, Undone
+from fm_migration.repairs import repairing
+from fm_migration.repairs.repairing import REPAIRABLE, Repaired
 from fm_migration.report.classes import FindingClass
 from fm_migration_tests.clinic.linking import ANNA, BERT, DUMP, Photograph
 from fm_migration_tests.conftest import Bucket
@@ -49,7 +50,7 @@ class Repairer:
         return self.apply(self.plan(*classes))
 
     def undo(self, plan: Plan) -> Undone:
-        return repairing.undo(self.world.engine, self.store, plan.id)
+        return undoing.undo(self.world.engine, self.store, plan.id)
 
 
 @pytest.fixture

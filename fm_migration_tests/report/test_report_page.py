@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from fm_migration.clinic.repairing import REPAIRABLE
 from fm_migration.defs.assets.assurance import orphan_report
+from fm_migration.repairs.repairing import REPAIRABLE
 from fm_migration.report.classes import FindingClass
 from fm_migration.report.waivers import parse_waivers
 

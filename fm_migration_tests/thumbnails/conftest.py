@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 from sqlalchemy import Row, text
 
-from fm_migration import staging
-from fm_migration.clinic import applying, planning, thumbnailing
-from fm_migration.clinic.thumbnailing import Choice
+from fm_migration import plans, staging
+from fm_migration.linking import applying, planning
 from fm_migration.objects.store import ObjectStore
 from fm_migration.places import Places, find_places
+from fm_migration.plans import Undone
 from fm_migration.settings import load_settings
+from fm_migration.thumbnails import thumbnailing
 from fm_migration.thumbnails.making import MakingReport, make_thumbnails
+from fm_migration.thumbnails.thumbnailing import Choice
 from fm_migration_tests.conftest import Bucket, SampleClinic
 from fm_migration_tests.places import use_places
 
@@ -59,9 +61,9 @@ class Photographed:
             applying.apply_plan(connection, plan.id, approve=plan.hash)
         return plan.id
 
-    def undo(self, plan: int) -> applying.Undone:
+    def undo(self, plan: int) -> Undone:
         with self.places.engine.begin() as connection:
-            return thumbnailing.undo(connection, plan)
+            return plans.undo(connection, plan)
 
     def rows(self, query: str, **parameters: object) -> list[Row[Any]]:
         with self.places.engine.connect() as connection:

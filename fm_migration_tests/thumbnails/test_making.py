@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from fm_migration.clinic.thumbnailing import Choice, ThumbnailState
 from fm_migration.embedded.sample import pictures
 from fm_migration.embedded.sample.model import Picture
 from fm_migration.embedded.sample.plan import design_clinic
@@ -23,6 +22,7 @@ from fm_migration.images import documents
 from fm_migration.images.recipe import Recipe
 from fm_migration.thumbnails import making
 from fm_migration.thumbnails.progress import Progress
+from fm_migration.thumbnails.thumbnailing import Choice, ThumbnailState
 from fm_migration_tests.conftest import SAMPLE_SIZE
 from fm_migration_tests.peers.gallery import Store, open_gallery
 from fm_migration_tests.thumbnails.conftest import Photographed

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from fm_migration.clinic import applying
-from fm_migration.clinic.thumbnailing import Choice
+from fm_migration import plans
 from fm_migration.errors import ObjectStoreError, TransientError
 from fm_migration.images.recipe import Recipe
 from fm_migration.objects.store import ObjectStore
 from fm_migration.thumbnails import making, reading
+from fm_migration.thumbnails.thumbnailing import Choice
 from fm_migration_tests.thumbnails.conftest import Photographed
 
 
@@ -301,7 +301,7 @@ def test_captions_categories_and_orders_are_nobodys_business_here(few: Photograp
 def test_images_that_were_unlinked_and_linked_again_show_their_thumbnails(clinic: Photographed) -> None:
     first = clinic.make()
     with clinic.places.engine.begin() as connection:
-        applying.undo_plan(connection, 1)
+        plans.undo(connection, 1)
     assert len(clinic.shown()) < first.done
     clinic.link()
     again = clinic.make()

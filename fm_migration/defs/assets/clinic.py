@@ -10,7 +10,6 @@ import dagster as dg
 from pydantic import Field
 from sqlalchemy import text
 
-from fm_migration.clinic import applying, links, planning, thumbnailing
 from fm_migration.clinic.states import State
 from fm_migration.defs.automation import when_stale
 from fm_migration.defs.catalogue import OWNERS, column_lineage, problem_table, same, storage, table_metadata
@@ -19,6 +18,8 @@ from fm_migration.defs.limits import RETRY
 from fm_migration.defs.partitions import add_months
 from fm_migration.defs.resources import DatabaseResource, SettingsResource
 from fm_migration.errors import DatabaseError
+from fm_migration.linking import applying, links, planning
+from fm_migration.thumbnails import thumbnailing
 
 GROUP = "clinic"
 #: Runs that write links are kept apart by a limit on this tag (dagster.yaml), and by a lock in the database.

@@ -10,8 +10,6 @@ import dagster as dg
 from pydantic import Field
 from sqlalchemy import Connection
 
-from fm_migration.clinic import thumbnailing
-from fm_migration.clinic.thumbnailing import Choice, Survey, ThumbnailState
 from fm_migration.defs.catalogue import OWNERS, column_lineage, problem_table, storage, table_metadata
 from fm_migration.defs.failures import readable_failures
 from fm_migration.defs.limits import RETRY
@@ -19,8 +17,10 @@ from fm_migration.defs.partitions import month_partitions
 from fm_migration.defs.resources import DatabaseResource, ObjectStoreResource, SettingsResource
 from fm_migration.images.recipe import Recipe
 from fm_migration.settings import settings as read_settings
+from fm_migration.thumbnails import thumbnailing
 from fm_migration.thumbnails.making import MakingReport, make_thumbnails
 from fm_migration.thumbnails.progress import spell
+from fm_migration.thumbnails.thumbnailing import Choice, Survey, ThumbnailState
 
 GROUP = "clinic"
 #: Runs that make thumbnails can be told, counted and limited by this tag.

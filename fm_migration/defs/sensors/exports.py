@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from fm_migration.clinic import applying
 from fm_migration.defs.failures import readable_failures
 from fm_migration.defs.jobs import import_photographs, within
 from fm_migration.defs.resources import DatabaseResource, SettingsResource
@@ -16,6 +15,7 @@ from fm_migration.defs.sensors.runs import ended, failed_last, links_on_their_wa
 from fm_migration.errors import ExportError, TransientError
 from fm_migration.export_source import look_at_export, open_export
 from fm_migration.ledger import csv_metadata
+from fm_migration.linking import applying
 from fm_migration.objects.failures import ObjectMissingError
 from fm_migration.patience import Seen, look
 from fm_migration.places import Places

@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from fm_migration.clinic import applying
 from fm_migration.clinic.healing import World, decide
 from fm_migration.defs.failures import readable_failures
 from fm_migration.defs.jobs import heal_links, within
 from fm_migration.defs.resources import DatabaseResource, SettingsResource
 from fm_migration.defs.sensors.runs import ended, links_on_their_way, request
 from fm_migration.ledger import identity
+from fm_migration.linking import applying
 from fm_migration.patience import Seen
 from fm_migration.settings import settings as read_settings
 

@@ -9,13 +9,13 @@ from typing import Any
 import dagster as dg
 from sqlalchemy import Connection
 
-from fm_migration.clinic import applying
 from fm_migration.defs.failures import readable_failures
 from fm_migration.defs.jobs import import_photographs, within
 from fm_migration.defs.resources import DatabaseResource, ObjectStoreResource, SettingsResource
 from fm_migration.defs.sensors.runs import ended, failed_last, links_on_their_way, request
 from fm_migration.errors import TransientError
 from fm_migration.ledger import inbox, inventory
+from fm_migration.linking import applying
 from fm_migration.objects.events import ObjectEvent, open_queue
 from fm_migration.objects.store import ObjectStore
 from fm_migration.settings import Settings

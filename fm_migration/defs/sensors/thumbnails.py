@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from fm_migration.clinic.thumbnailing import MonthPending, months, pending_by_month
 from fm_migration.defs.assets.thumbnails import MAKES_THUMBNAILS
 from fm_migration.defs.backfills import months_under_way
 from fm_migration.defs.failures import readable_failures
@@ -17,6 +16,7 @@ from fm_migration.defs.resources import DatabaseResource, SettingsResource
 from fm_migration.defs.sensors.runs import ended, on_their_way, request
 from fm_migration.images.recipe import Recipe
 from fm_migration.thumbnails.choosing import choose
+from fm_migration.thumbnails.thumbnailing import MonthPending, months, pending_by_month
 
 PENDING_TAG = "fm/pending"
 

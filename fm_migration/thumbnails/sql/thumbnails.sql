@@ -86,13 +86,10 @@ where s3_thumbnail_key = '' and not exists (
     select from fm_migration.photo
     where photo.clinic_image = image.id and photo.state in ('linked', 'placed_by_staff'))
 
--- step: new_plan
-insert into fm_migration.link_plan
-    (kind, hash, patient_read_id, snapshot_id, inputs, counts, doubts, run_id, applied_at, applied_run_id)
-select 'thumbnails', '', (select max(id) from fm_migration.patient_read),
-       (select max(id) from fm_migration.inventory_snapshot), :recipe, '{"changes": 0}', '{}', cast(:run_id as text),
-       now(), cast(:run_id as text)
-returning id
+-- step: readings
+-- The newest readings of the patients and of the bucket. Thumbnails may be made before either.
+select (select max(id) from fm_migration.patient_read) as patient_read_id,
+       (select max(id) from fm_migration.inventory_snapshot) as snapshot_id
 
 -- step: prepare
 create temporary table finished (
@@ -102,11 +99,10 @@ create temporary table finished (
     present_key text not null, after jsonb not null
 ) on commit drop
 
--- step: plan
--- What changes in the app: nothing where the row says it already, or where somebody has changed it since it was read.
-insert into fm_migration.planned_change (plan_id, table_name, row_id, action, before, after, reason)
-select :plan, 'images_image', id, 'update', before, after, reason
-from (
+-- step: write
+-- What changes in the app, written and journalled in one statement: nothing where the row says it already, or where
+-- somebody has changed it since it was read.
+with wanted as (
     select image.id, former.before, finished.after,
            case finished.state when 'current' then 'a thumbnail was made'
                                when 'adopted' then 'the clinic''s thumbnail is faithful'
@@ -121,25 +117,17 @@ from (
       and image.s3_key = finished.source_key and image.s3_thumbnail_key = finished.present_key
     order by image.id
     for no key update of image
-) as differing
-
--- step: apply
-with wanted as (
-    select planned.id, planned.row_id::uuid as row_id, planned.after
-    from fm_migration.planned_change as planned
-    join finished on finished.clinic_image::text = planned.row_id
-    where planned.plan_id = :plan and not exists (
-        select from fm_migration.change where change.planned_id = planned.id)
 ), done as (
     update images_image as target
     set s3_thumbnail_key = new.s3_thumbnail_key, thumbnail_size = new.thumbnail_size, width = new.width,
         height = new.height, mime_type = new.mime_type
     from wanted cross join lateral jsonb_populate_record(null::images_image, wanted.after) as new
-    where target.id = wanted.row_id
-    returning wanted.id
+    where target.id = wanted.id
+    returning wanted.id, wanted.before, wanted.after, wanted.reason
 )
-insert into fm_migration.change (planned_id, plan_id, outcome, run_id)
-select id, :plan, 'applied', cast(:run_id as text) from done
+insert into fm_migration.planned_change
+    (plan_id, table_name, row_id, action, before, after, reason, outcome, applied_at, run_id)
+select :plan, 'images_image', id, 'update', before, after, reason, 'applied', now(), cast(:run_id as text) from done
 
 -- step: record
 -- Of an image that shows no thumbnail of ours any more, the key is forgotten too.
@@ -164,38 +152,5 @@ set source_key = excluded.source_key, source_etag = excluded.source_etag, recipe
 
 -- step: count_changes
 update fm_migration.link_plan
-set counts = jsonb_build_object('changes', (select count(*) from fm_migration.change where plan_id = :plan))
+set counts = jsonb_build_object('changes', (counts ->> 'changes')::bigint + cast(:rows as bigint))
 where id = :plan
-
--- step: undo
--- Put back what nobody has changed since, and remember that a person did not want it.
-with wanted as (
-    select change.id, planned.row_id::uuid as row_id, planned.before, planned.after
-    from fm_migration.change
-    join fm_migration.planned_change as planned on planned.id = change.planned_id
-    where change.plan_id = :plan and change.outcome = 'applied' and change.undone_at is null
-), done as (
-    update images_image as target
-    set s3_thumbnail_key = new.s3_thumbnail_key, thumbnail_size = new.thumbnail_size, width = new.width,
-        height = new.height, mime_type = new.mime_type
-    from wanted cross join lateral jsonb_populate_record(null::images_image, wanted.before) as new
-    where target.id = wanted.row_id and to_jsonb(target) @> wanted.after
-    returning wanted.id, target.id as image
-), marked as (
-    update fm_migration.thumbnail set undone_at = now() from done where clinic_image = done.image
-)
-update fm_migration.change set undone_at = now(), undo_outcome = 'restored'
-from done where change.id = done.id
-
--- step: undo_rest
-update fm_migration.change set undo_outcome = 'overtaken'
-where plan_id = :plan and outcome = 'applied' and undone_at is null
-
--- step: undone
-update fm_migration.link_plan set undone_at = coalesce(undone_at, now()) where id = :plan and kind = 'thumbnails'
-
--- step: left
-select planned.table_name || ' ' || planned.row_id as name
-from fm_migration.change join fm_migration.planned_change as planned on planned.id = change.planned_id
-where change.plan_id = :plan and change.outcome = 'applied' and change.undo_outcome = 'overtaken'
-order by 1

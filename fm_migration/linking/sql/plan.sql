@@ -171,24 +171,12 @@ left join images_batch as batch on batch.id = image.batch_id;
 -- What we last wrote into a row, as far as it was not undone: a value that differs from it is a human's. Leading a
 -- batch from its patient's former UUID to the present one is no decision of ours about whose it is.
 create temporary table written on commit drop as
-select planned.row_id::uuid as row_id,
-       (array_agg(after.object_id order by change.id desc)
-           filter (where after.object_id is not null and planned.reason <> 'its patient has a new UUID'))[1]
-           as object_id,
-       (array_agg(after.batch_id order by change.id desc) filter (where after.batch_id is not null))[1] as batch_id,
-       (array_agg(after.category order by change.id desc) filter (where after.category is not null))[1] as category,
-       (array_agg(after.caption order by change.id desc) filter (where after.caption is not null))[1] as caption,
-       (array_agg(after.date_taken order by change.id desc) filter (where after.date_taken is not null))[1]
-           as date_taken,
-       (array_agg(after.filemaker_id order by change.id desc) filter (where after.filemaker_id is not null))[1]
-           as filemaker_id
-from fm_migration.change
-join fm_migration.planned_change as planned on planned.id = change.planned_id
-cross join lateral jsonb_to_record(planned.after) as after (
+select known.row_id::uuid as row_id, wrote.object_id, wrote.batch_id, wrote.category, wrote.caption, wrote.date_taken,
+       wrote.filemaker_id
+from fm_migration.last_written as known
+cross join lateral jsonb_to_record(known.written) as wrote (
     object_id uuid, batch_id uuid, category text, caption text, date_taken date, filemaker_id uuid)
-where change.undone_at is null and change.outcome in ('applied', 'already')
-  and planned.table_name in ('images_batch', 'images_image')
-group by planned.row_id::uuid;
+where known.table_name in ('images_batch', 'images_image');
 
 -- step: album
 -- Every batch of patients with who owns it as it stands: itself when the patient lives, else by history, else nobody;
@@ -452,10 +440,6 @@ where album.owner is null
 group by album.object_id
 having count(distinct verdict.person) = 1 and bool_and(verdict.persons = 1 and verdict.patients = 1);
 
--- step: analyze_changes
--- Only of what a change is looked up by; the images before and after are wide.
-analyze fm_migration.planned_change (plan_id, table_name, action, row_id);
-
 -- step: visibility
 -- How many images a patient's gallery shows now, how many it would show, and how many would change hands between two
 -- patients that both live.
@@ -470,12 +454,6 @@ left join target on target.present_image = image.id and target.decision = 'move'
 left join verdict on verdict.batch_id = batch.id
 left join live as then_owner on then_owner.patient_id = coalesce(
     case when target.row_number is not null then target.patient_id end, verdict.patient_id, batch.object_id);
-
--- step: hash
--- The content of the plan in one word; the order in which it was made does not matter.
-select count(*) || '-' || coalesce(sum(hashtextextended(
-    table_name || row_id || action || coalesce(before::text, '') || coalesce(after::text, ''), 0)), 0) as content
-from fm_migration.planned_change where plan_id = :plan;
 
 -- step: count_changes
 select count(*) filter (where table_name = 'images_batch' and action = 'insert') as batches_created,

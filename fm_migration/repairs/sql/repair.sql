@@ -1,6 +1,6 @@
 -- What would change to repair chosen findings of the newest report. Each step plans one kind of repair; nothing here
 -- writes to a table of the clinic. What a person has made or edited is never planned to go, and what cannot be proven
--- to be a leftover of a broken run stays. `repairing.py` puts into `referred` what rows of other tables refer to.
+-- to be a leftover of a broken run stays. `referred` holds what rows of other tables refer to.
 
 -- step: chosen
 -- What the newest report has found in these classes and the clinic has not accepted.
@@ -80,9 +80,10 @@ select :plan, 'images_image', id, 'update', jsonb_build_object('batch_id', batch
 from moved order by id;
 
 -- step: plan_new_keys
--- Where the file of an image lies now. No other image may show that object.
-insert into fm_migration.planned_change (plan_id, table_name, row_id, action, before, after, reason)
-select :plan, 'images_image', image.id, 'update', jsonb_build_object('s3_key', image.s3_key),
+-- Where the file of an image lies now. No other image may show that object. This is a change of its own
+-- beside a move of the same image.
+insert into fm_migration.planned_change (plan_id, table_name, row_id, column_name, action, before, after, reason)
+select :plan, 'images_image', image.id, 's3_key', 'update', jsonb_build_object('s3_key', image.s3_key),
        jsonb_build_object('s3_key', object.key), 'its file lies under this key now'
 from chosen
 join images_image as image on image.id = (chosen.evidence ->> 'image')::uuid
@@ -92,6 +93,7 @@ join fm_migration.s3_inventory as object
     and object.etag = former.etag and object.size = former.size
 where chosen.class = 'file_misplaced' and image.s3_key = chosen.evidence ->> 'of' and length(object.key) <= 500
   and not exists (select from images_image as other where other.s3_key = object.key)
+  and not exists (select from doomed_image where doomed_image.id = image.id)
 order by image.id;
 
 -- step: plan_fewer_images

@@ -1,7 +1,7 @@
 """What would change in the clinic's tables so that every photograph hangs on its patient: planned, not yet done.
 
 Belongs here: making a plan in our schema, its hash, and whether a person must approve it. The decisions themselves are
-in `sql/plan.sql`. Does not belong here: writing to a table of the clinic (`applying.py`).
+in `sql/plan.sql`. Does not belong here: writing to a table of the clinic (`plans/`).
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from typing import Any
 
 from sqlalchemy import Connection, TextClause, text
 
-from fm_migration.clinic import contract, sql
+from fm_migration import plans
+from fm_migration.clinic import contract
 from fm_migration.clinic.states import State
 from fm_migration.errors import DatabaseError
 from fm_migration.filemaker.problems import Problem
-from fm_migration.ledger import schema
+from fm_migration.ledger import NAMESPACE, schema
 from fm_migration.ledger import sql as statements
 from fm_migration.ledger.copying import copy_rows
+from fm_migration.linking import sql
 from fm_migration.settings import Settings
 
 PACKAGE = sql.__name__
 
-#: Ids that we mint are UUIDv5 under this name, so that a second run makes the same ones.
-NAMESPACE = uuid.UUID("6d1f7a34-8f5b-5a0e-9c55-0f4f4c1c7e11")
 MINT_AT_ONCE = 20_000
 NO_LIMIT = 2**62
 
@@ -54,15 +54,6 @@ _PHOTO_KEYS = text("""
 select 'photo|' || natural_key from candidate join placement using (row_number) where placement.decision = 'create'
 """)
 _SESSION_KEYS = text("select 'batch|' || natural_key || cast(:attempt as text) from session where batch_id is null")
-_NEW_PLAN = text("""
-insert into fm_migration.link_plan
-    (kind, hash, export_read_id, snapshot_id, patient_read_id, inputs, photo_limit, counts, doubts, run_id)
-values ('photographs', '', :export_read_id, :snapshot_id, :patient_read_id, :inputs, :limit, '{}', '{}', :run_id)
-returning id
-""")
-_FINISH_PLAN = text("""
-update fm_migration.link_plan set hash = :hash, counts = cast(:counts as jsonb), doubts = :doubts where id = :plan
-""")
 _INPUTS = text("""
 select (select max(id) from fm_migration.export_read) as export_read_id,
        (select data_version from fm_migration.export_read order by id desc limit 1) as export_version,
@@ -110,8 +101,10 @@ def make_plan(
     schema.require_current(connection)
     contract.verify(connection)
     inputs = read_inputs(connection)
-    facts = {**inputs, "inputs": versions_of(inputs), "limit": limit, "run_id": run_id}
-    plan_id: int = connection.execute(_NEW_PLAN, facts).scalar_one()
+    readings = {name: inputs[name] for name in ("export_read_id", "snapshot_id", "patient_read_id")}
+    plan_id = plans.open_plan(
+        connection, "photographs", inputs=versions_of(inputs), photo_limit=limit, run_id=run_id, **readings
+    )
     parameters = {
         "plan": plan_id,
         "content_type": contract.patient_content_type_id(connection),
@@ -132,9 +125,8 @@ def make_plan(
     return _finish(connection, inputs, parameters)
 
 
-#: From so many rows on, working by statistics of yesterday takes longer than gathering new ones. A plan is applied at
-#: once, and joined with itself; what is taken for one row is then compared row by row.
-MANY_CHANGES, MANY_PHOTOS = 500, 10_000
+#: From so many rows on, working by statistics of yesterday takes longer than gathering new ones.
+MANY_PHOTOS = 10_000
 #: Problems that have a state of their own in `sql/plan.sql`.
 _OWN_STATE = frozenset(
     {Problem.DUPLICATE_RECID, Problem.MISSING_CONTACT, Problem.MALFORMED_CONTACT, Problem.DUPLICATE_IMAGE_ID}
@@ -187,17 +179,12 @@ def _finish(connection: Connection, inputs: Mapping[str, Any], parameters: Mappi
     changes = statements.ask(connection, PACKAGE, "plan", "count_changes", parameters)
     states: dict[str, int] = {row.state: row.photographs for row in connection.execute(_STATES)}
     former: int | None = connection.execute(_FORMER_LINKED).scalar()
-    if changes["changes"] >= MANY_CHANGES:
-        statements.run(connection, PACKAGE, "plan", parameters, only="analyze_changes")
     if sum(states.values()) >= MANY_PHOTOS:
         statements.run(connection, PACKAGE, "plan", parameters, only="analyze_photos")
     counts = {**changes, **visibility, "linked": states.get(State.LINKED, 0) + states.get(State.PLACED_BY_STAFF, 0)}
     # A plan that was limited on purpose links fewer photographs; whatever else is odd about it still counts.
     doubts = tuple(doubts_about(counts, former if parameters["limit"] == NO_LIMIT else None))
-    content = statements.ask(connection, PACKAGE, "plan", "hash", parameters)["content"]
-    plan_hash = uuid.uuid5(NAMESPACE, f"plan|{content}|{versions_of(inputs)}").hex
-    finished = {"plan": parameters["plan"], "hash": plan_hash, "counts": json.dumps(counts), "doubts": list(doubts)}
-    connection.execute(_FINISH_PLAN, finished)
+    plan_hash = plans.finish_plan(connection, parameters["plan"], counts=counts, doubts=doubts).hash
     version = uuid.uuid5(NAMESPACE, f"{versions_of(inputs)}|{parameters['limit']}").hex
     return Plan(parameters["plan"], plan_hash, counts, states, doubts, version)
 

@@ -1,7 +1,7 @@
 """Which images of the app need a thumbnail, and what was made written into their rows, journalled and undoable.
 
 Belongs here: the statements, which are in `sql/thumbnails.sql`, and what they take and give. Does not belong here:
-objects, pictures and processes (`fm_migration.thumbnails`).
+objects, pictures and processes (the other modules of this room).
 
 Somebody's own thumbnail is never replaced: a row is changed only while it shows none, ours, or the one that the
 clinic's command had made before we came.
@@ -10,7 +10,6 @@ clinic's command had made before we came.
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -19,18 +18,20 @@ from uuid import UUID
 
 from sqlalchemy import Connection, CursorResult, text
 
-from fm_migration.clinic import applying, contract, sql
-from fm_migration.clinic.planning import NAMESPACE
+from fm_migration import plans
+from fm_migration.clinic import contract
 from fm_migration.ledger import schema
 from fm_migration.ledger import sql as statements
 from fm_migration.ledger.copying import copy_rows
+from fm_migration.plans import locks
+from fm_migration.thumbnails import sql
+from fm_migration.thumbnails.rules import THUMBNAILS
 
 PACKAGE = sql.__name__
 _FINISHED_COLUMNS = (
     "clinic_image", "source_key", "source_etag", "state", "reason", "key", "size", "width", "height", "mime_type",
     "original_sha256", "mean_colour", "mirrored_side", "present_key", "after",
 )  # fmt: skip
-_HASH = text("update fm_migration.link_plan set hash = :hash where id = :plan")
 
 
 class ThumbnailState(StrEnum):
@@ -213,27 +214,23 @@ def write(
 ) -> Written:
     """Record a batch and change the app's rows, in the caller's transaction. Without a plan, one is begun."""
     if plan is None:
-        plan = int(_run(connection, "new_plan", recipe=recipe, run_id=run_id).scalar_one())
-        connection.execute(_HASH, {"plan": plan, "hash": uuid.uuid5(NAMESPACE, f"thumbnails|{plan}|{recipe}").hex})
-    connection.execute(text(f"set local lock_timeout = '{applying.LOCK_SECONDS}s'"))
+        plan = _open_plan(connection, recipe, run_id)
+    locks.limit_waiting(connection)
     _run(connection, "prepare")
     copy_rows(connection, "finished", _FINISHED_COLUMNS, (_as_row(one) for one in finished))
-    _run(connection, "plan", plan=plan)
-    rows = _run(connection, "apply", plan=plan, run_id=run_id).rowcount
+    rows = _run(connection, "write", plan=plan, run_id=run_id).rowcount
     _run(connection, "record", recipe=recipe, run_id=run_id)
-    _run(connection, "count_changes", plan=plan)
+    _run(connection, "count_changes", plan=plan, rows=rows)
     connection.execute(text("drop table finished"))
     return Written(plan, rows)
 
 
-def undo(connection: Connection, plan_id: int) -> applying.Undone:
-    """Put back what the app's rows showed before a run, where nobody has changed them since."""
-    applying.lock_links(connection)
-    applying.find_plan(connection, plan_id)
-    restored = _run(connection, "undo", plan=plan_id).rowcount
-    _run(connection, "undo_rest", plan=plan_id)
-    _run(connection, "undone", plan=plan_id)
-    return applying.Undone(plan_id, restored, tuple(_run(connection, "left", plan=plan_id).scalars()))
+def _open_plan(connection: Connection, recipe: str, run_id: str | None) -> int:
+    """A plan that is applied batch by batch as long as the run goes on."""
+    readings = _run(connection, "readings").mappings().one()
+    plan = plans.open_plan(connection, THUMBNAILS.name, inputs=recipe, run_id=run_id, **readings)
+    plans.finish_applied(connection, plan, counts={"changes": 0}, inputs=recipe, run_id=run_id)
+    return plan
 
 
 def _chosen(choice: Choice, recipe: str, thumbnail_prefix: str) -> dict[str, Any]:

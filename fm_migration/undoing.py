@@ -1,0 +1,26 @@
+"""Any plan taken back, as a person asks for it: its rows in one transaction, then the objects that it has moved.
+
+Belongs here: that all kinds of plans are known. Does not belong here: how (`plans/inverse.py`).
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine
+
+from fm_migration import plans
+from fm_migration.linking import applying, links
+from fm_migration.objects.store import ObjectStore
+from fm_migration.plans import Kind, Undone
+from fm_migration.repairs import quarantine
+from fm_migration.repairs.rules import REPAIR
+from fm_migration.thumbnails.rules import THUMBNAILS
+
+#: A kind is registered by the import of its rules.
+KINDS: tuple[Kind, ...] = (applying.PHOTOGRAPHS, links.LINKS, REPAIR, THUMBNAILS)
+
+
+def undo(engine: Engine, store: ObjectStore, plan: int, *, run_id: str | None = None) -> Undone:
+    """Put back what nobody has changed since."""
+    with engine.begin() as connection:
+        rows = plans.undo(connection, plan, run_id=run_id)
+    return quarantine.restore_all(engine, store, rows, run_id)
