@@ -210,7 +210,7 @@ def _heal_directly(environment: Mapping[str, str]) -> float:
     """What the four assets call, in one process that is warm."""
     from fm_migration import staging
     from fm_migration.database import open_engine
-    from fm_migration.linking import applying, links, planning
+    from fm_migration.linking import applying, following, placing
     from fm_migration.settings import load_settings
 
     settings, engine = load_settings(_env_file=None), open_engine(environment["FM_DATABASE_URL"])
@@ -219,11 +219,11 @@ def _heal_directly(environment: Mapping[str, str]) -> float:
     with engine.begin() as connection:
         staging.stage_patients(connection, settings)
     with engine.begin() as connection:
-        plan = planning.make_plan(connection, settings)
+        plan = placing.make_plan(connection, settings)
     with engine.begin() as connection:
         applying.apply_plan(connection, plan.id)
     with engine.begin() as connection:
-        links.relink(connection)
+        following.follow(connection)
     taken = time.perf_counter() - started
     engine.dispose()
     return taken

@@ -38,7 +38,7 @@ from fm_migration import database, staging
 from fm_migration.embedded import ports, postgres
 from fm_migration.filemaker import reading, rows, types
 from fm_migration.ledger import csv_metadata, inventory
-from fm_migration.linking import applying, planning
+from fm_migration.linking import applying, placing
 from fm_migration.objects.facts import STANDARD, ObjectFacts
 from fm_migration.settings import Settings, load_settings
 
@@ -76,7 +76,7 @@ def plan(place: Place, **_arguments: object) -> dict[str, float]:
         with _timed(parts, "patients"):
             staging.stage_patients(connection, place.settings)
         with _timed(parts, "plan"):
-            planning.make_plan(connection, place.settings)
+            placing.make_plan(connection, place.settings)
     return parts
 
 
@@ -87,7 +87,7 @@ def plan_and_apply(place: Place, nothing_new: bool = False, **_arguments: object
         with _timed(parts, "patients"):
             staging.stage_patients(connection, place.settings)
         with _timed(parts, "plan"):
-            made = planning.make_plan(connection, place.settings)
+            made = placing.make_plan(connection, place.settings)
     with _timed(parts, "apply"), place.engine.begin() as connection:
         applying.apply_plan(connection, made.id)
     if nothing_new and made.changes:

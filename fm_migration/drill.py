@@ -24,7 +24,7 @@ from fm_migration.clinic import contract, tables
 from fm_migration.clinic.link_columns import LinkColumn, find_link_columns
 from fm_migration.errors import DatabaseError
 from fm_migration.ledger import SCHEMA, identity, schema
-from fm_migration.linking import applying, links, planning
+from fm_migration.linking import applying, following, placing
 from fm_migration.places import Places
 
 #: Columns of `patients` that are copied; the others that must not be empty get a placeholder.
@@ -38,7 +38,7 @@ select pg_get_serial_sequence('{SCHEMA}.' || table_name, column_name) as sequenc
 from information_schema.columns where table_schema = '{SCHEMA}' and is_identity = 'YES'
 """)
 _GALLERIES = """
-select image.id as image, coalesce(filemaker_text, patient_id::text) as person
+select image.id as image, coalesce(filemaker_id::text, patient_id::text) as person
 from images_image as image
 join images_batch as batch on batch.id = image.batch_id and batch.content_type_id = :content_type
 join patient_now on patient_now.patient_id = batch.object_id
@@ -93,24 +93,25 @@ def rehearse(places: Places) -> Rehearsal:
         visible_after=len(after),
         lost=len(before.keys() - after.keys()),
         on_another_record=sum(after[image] != person for image, person in before.items() if image in after),
-        links_relinked=links_update.relinked,
-        links_ambiguous=sum(table.ambiguous for table in links_update.tables),
+        links_relinked=links_update.followed,
+        links_ambiguous=links_update.ambiguous,
         copy_seconds=copied - started,
         heal_seconds=healed - healing,
         doubts=plan.doubts,
     )
 
 
-def _heal(scratch: Engine, places: Places) -> tuple[planning.Plan, links.LinksUpdate]:
+def _heal(scratch: Engine, places: Places) -> tuple[placing.Plan, following.LinksUpdate]:
     with scratch.begin() as connection:
-        staging.stage_patients(connection, places.settings)
+        staging.stage_patients(connection)
     with scratch.begin() as connection:
-        plan = planning.make_plan(connection, places.settings)
+        links = following.follow(connection, named=places.settings.link_columns)
+    with scratch.begin() as connection:
+        plan = placing.make_plan(connection, places.settings)
     with scratch.begin() as connection:
         # The rehearsal shows the doubts instead of waiting for an approval.
         applying.apply_plan(connection, plan.id, approve=plan.hash)
-    with scratch.begin() as connection:
-        return plan, links.relink(connection, named=places.settings.link_columns)
+    return plan, links
 
 
 def _galleries(connection: Connection) -> dict[uuid.UUID, str]:

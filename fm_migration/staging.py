@@ -96,13 +96,9 @@ def stage_new_objects(
     )
 
 
-def stage_patients(
-    connection: Connection, settings: Settings, *, accept_missing: bool = False, run_id: str | None = None
-) -> identity.IdentityUpdate:
+def stage_patients(connection: Connection, *, run_id: str | None = None) -> identity.IdentityUpdate:
     """Bring the identity history up to date with the patients' table."""
-    return identity.update_history(
-        connection, tolerated_missing=settings.tolerated_missing, accept_missing=accept_missing, run_id=run_id
-    )
+    return identity.update_history(connection, run_id=run_id)
 
 
 def key_layout(settings: Settings) -> KeyLayout:

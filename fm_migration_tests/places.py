@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fm_migration import staging
-from fm_migration.linking import applying, links, planning
+from fm_migration.linking import applying, following, placing
 from fm_migration.places import Places
 from fm_migration.settings import settings
 from fm_migration_tests.conftest import Bucket
@@ -33,8 +33,8 @@ def import_photographs(places: Places) -> None:
         staging.stage_inventory(connection, places.store, places.settings)
         staging.stage_patients(connection, places.settings)
     with places.engine.begin() as connection:
-        plan = planning.make_plan(connection, places.settings)
+        plan = placing.make_plan(connection, places.settings)
     with places.engine.begin() as connection:
         applying.apply_plan(connection, plan.id)
     with places.engine.begin() as connection:
-        links.relink(connection)
+        following.follow(connection)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fm_migration.clinic.states import State
 from fm_migration.filemaker.problems import Problem
+from fm_migration.linking.states import State
 from fm_migration.report.classes import FindingClass
 from fm_migration.thumbnails.thumbnailing import ThumbnailState
 

@@ -50,6 +50,8 @@ class Row(NamedTuple):
     category: str
     nexus_export_date: str
     raw: str
+    #: Which photograph the row is about, by a name that outlives the order of the export.
+    photo: str
     problems: tuple[Problem, ...]
     side: str | None
     display_name: str
@@ -105,7 +107,7 @@ def normalise(export: Export, found: Survey, today: date, types: TypeTable | Non
 
 def copy_values(row: Row) -> tuple[object, ...]:
     """The row as values for COPY, in the order of `COPY_COLUMNS`; problems become a list of plain texts."""
-    return (*row[:13], [problem.value for problem in row.problems] if row.problems else [])
+    return (*row[: len(COPY_COLUMNS) - 1], [problem.value for problem in row.problems] if row.problems else [])
 
 
 def recid_of(text: str) -> str | None:
@@ -225,6 +227,7 @@ class _Normaliser:
         self._survey = found
         self._dates = _Remembered(lambda text: read_date(text, found.dates.order, today))
         self._types = _Remembered(types.classify)
+        self._times: Counter[str] = Counter()
 
     def rows(self, chunk: Chunk) -> list[Row]:
         """The rows of a chunk in their final form."""
@@ -261,12 +264,29 @@ class _Normaliser:
                 [kind.category for kind in classified],
                 _texts(self._cells(cells, "nexus_export_date")),
                 raws,
+                self._photos(recids, image_ids, chunk.first_row),
                 flags.of_each(count),
                 [kind.side for kind in classified],
                 _texts(self._cells(cells, "display_name")),
                 _texts(self._cells(cells, "note")),
             )
         )
+
+    def _photos(self, recids: list[str | None], image_ids: list[str | None], first_row: int) -> list[str]:
+        """Each row's photograph by its recid, else its image id, else its number; repeated ones are numbered."""
+        names = []
+        for number, (recid, image_id) in enumerate(zip(recids, image_ids, strict=True), start=first_row):
+            if recid is not None:
+                name, repeated = f"recid {recid}", recid in self._survey.duplicate_recids
+            elif image_id is not None:
+                name, repeated = f"image {image_id}", image_id in self._survey.duplicate_image_ids
+            else:
+                name, repeated = f"row {number}", False
+            if repeated:
+                self._times[name] += 1
+                name = name if self._times[name] == 1 else f"{name} ({self._times[name]})"
+            names.append(name)
+        return names
 
     def _fitted(self, row: list[str]) -> list[str]:
         """A row of the wrong width in the right one: cells beyond it have no column, missing ones are empty."""

@@ -1,4 +1,4 @@
-"""Plans of photographs: when one may be applied, and what is noted of the patients that links were made from.
+"""Plans of photographs: when one may be applied, and what is noted of it then.
 
 Does not belong here: how changes come into the tables (`fm_migration.plans`).
 """
@@ -12,20 +12,18 @@ from sqlalchemy import Connection, text
 from fm_migration import plans
 from fm_migration.clinic import contract
 from fm_migration.ledger import identity
-from fm_migration.linking.planning import read_inputs, versions_of
+from fm_migration.ledger import sql as statements
+from fm_migration.linking import consuming, following, sql
+from fm_migration.linking.placing import read_inputs, versions_of
 from fm_migration.linking.rules import TABLES
 from fm_migration.plans import PlanRow, StalePlanError
 
+PACKAGE = sql.__name__
+
 _READ_FINGERPRINT = text("select fingerprint from fm_migration.patient_read where id = :id")
-_CONSUME = text("""
-insert into fm_migration.consumed (consumer, fingerprint, run_id) values (:consumer, :fingerprint, :run_id)
-on conflict (consumer) do update set fingerprint = excluded.fingerprint, run_id = excluded.run_id, at = now()
-""")
-_CONSUMED = text("""
-select case when count(*) filter (where consumer = 'photographs') = 0 then null
-            when count(*) = 2 and min(fingerprint) = max(fingerprint) then min(fingerprint)
-            else '' end
-from fm_migration.consumed
+_RECOGNISED = text("""
+select exists (select from fm_migration.planned_change
+               where plan_id = :plan and table_name = 'fm_migration.patient_identity' and outcome = 'applied')
 """)
 _VISIBLE = text("""
 select count(*) from images_image as image
@@ -62,16 +60,10 @@ def apply_plan(
     return Applied(**vars(done), visible=visible_images(connection))
 
 
-def consume(connection: Connection, consumer: str, patient_read: int, run_id: str | None) -> None:
-    """Note the state of the patients that links are made from, in the same transaction as the links."""
-    fingerprint: str = connection.execute(_READ_FINGERPRINT, {"id": patient_read}).scalar_one()
-    connection.execute(_CONSUME, {"consumer": consumer, "fingerprint": fingerprint, "run_id": run_id})
-
-
-def consumed_fingerprint(connection: Connection) -> str | None:
-    """The state of the patients that all links were made from: None before the first import, empty when they differ."""
-    found: str | None = connection.execute(_CONSUMED).scalar()
-    return found
+def visible_images(connection: Connection) -> int:
+    """How many images the galleries of living patients show."""
+    content_type = contract.patient_content_type_id(connection)
+    return int(connection.execute(_VISIBLE, {"content_type": content_type}).scalar_one())
 
 
 def last_applied(connection: Connection) -> LastApplied | None:
@@ -80,18 +72,23 @@ def last_applied(connection: Connection) -> LastApplied | None:
     return LastApplied(row.id, row.photo_limit) if row else None
 
 
-def visible_images(connection: Connection) -> int:
-    """How many images the galleries of living patients show."""
-    content_type = contract.patient_content_type_id(connection)
-    return int(connection.execute(_VISIBLE, {"content_type": content_type}).scalar_one())
-
-
-def _refuse_stale(connection: Connection, plan: PlanRow, _run_id: str | None) -> None:
+def refuse_stale(connection: Connection, plan: PlanRow, _run_id: str | None) -> None:
+    """Stop where the world is another one than the plan was made from."""
     if versions_of(read_inputs(connection)) != plan["inputs"]:
         found = "the export, the bucket or the patients were read anew since"
         raise StalePlanError("applying", f"plan {plan['id']}", found, _REMEDY)
     _refuse_other_patients(connection, plan)
     contract.verify(connection)
+
+
+def conclude(connection: Connection, plan: PlanRow, run_id: str | None) -> None:
+    """Note what was made, let follow what was recognised, and note which patients the photographs were placed by."""
+    _refuse_other_patients(connection, plan)
+    for step in ("note_shown", "note_made"):
+        statements.run(connection, PACKAGE, "place", {"plan": plan["id"]}, only=step)
+    if connection.execute(_RECOGNISED, {"plan": plan["id"]}).scalar_one():
+        following.follow_under(connection, plan["id"], run_id=run_id)
+    consuming.consume(connection, consuming.PHOTOGRAPHS, plan["patient_read_id"], run_id)
 
 
 def _refuse_other_patients(connection: Connection, plan: PlanRow) -> None:
@@ -103,13 +100,8 @@ def _refuse_other_patients(connection: Connection, plan: PlanRow) -> None:
         raise StalePlanError("applying", f"plan {plan['id']}", found, _REMEDY)
 
 
-def _conclude(connection: Connection, plan: PlanRow, run_id: str | None) -> None:
-    _refuse_other_patients(connection, plan)
-    consume(connection, PHOTOGRAPHS.name, plan["patient_read_id"], run_id)
-
-
 PHOTOGRAPHS = plans.register(
     plans.Kind(
-        "photographs", TABLES, before=_refuse_stale, after=_conclude, remedy="Materialize link_plan for a new one"
+        consuming.PHOTOGRAPHS, TABLES, before=refuse_stale, after=conclude, remedy="Materialize link_plan for a new one"
     )
 )

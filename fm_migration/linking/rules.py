@@ -1,7 +1,7 @@
 """What plans of linking and of repairs may do to batches, images and the identity history.
 
 Belongs here: columns, guards and what follows from a change. Does not belong here: what is to be changed
-(`sql/plan.sql`), and how (`fm_migration.plans`).
+(`sql/place.sql`), and how (`fm_migration.plans`).
 """
 
 from __future__ import annotations
@@ -135,14 +135,30 @@ IMAGES = TableRules(
     list_referred=list_referred,
 )  # fmt: skip
 
-#: Whose a former UUID was, recognised by its photographs. What a reading of the patients has confirmed since stays.
+#: Whose a former UUID was, recognised by its photographs: a tenure from before all readings.
 IDENTITIES = TableRules(
     "fm_migration.patient_identity",
-    insertable=("filemaker_id", "patient_id"),
-    filled={"current": "false", "first_seen": "now()", "last_seen": "now()"},
-    key=("filemaker_id", "patient_id"),
-    backward=Guards(delete="not target.current"),
+    insertable=("patient_id", "began", "filemaker_id", "written", "ended", "ending", "recognised"),
+    filled={"shared": "false", "twin": "false", "awaited": "false", "passed": "false"},
+    key=("patient_id", "began"),
+    forward=Guards(
+        insert="""
+            not exists (select from fm_migration.patient_identity as known
+                        where known.patient_id = (wanted.after ->> 'patient_id')::uuid)
+        """
+    ),
 )
 
+#: Who a former patient is, as a person has said.
+SETTLEMENTS = TableRules(
+    "fm_migration.settlement",
+    insertable=("former_id", "patient_id"),
+    filled={"settled_at": "now()"},
+    key=("former_id",),
+)
+
+#: What staff have decided and a person takes back.
+DECISIONS = TableRules("fm_migration.decision", changeable=("ended_at",))
+
 #: In the order of their references.
-TABLES = (BATCHES, IMAGES, IDENTITIES)
+TABLES = (BATCHES, IMAGES, IDENTITIES, DECISIONS)

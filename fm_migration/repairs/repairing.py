@@ -20,7 +20,7 @@ from fm_migration.clinic.references import list_referred
 from fm_migration.errors import DatabaseError, SettingsError
 from fm_migration.ledger import schema
 from fm_migration.ledger import sql as statements
-from fm_migration.linking.planning import Plan
+from fm_migration.linking.placing import Plan
 from fm_migration.objects.store import ObjectStore
 from fm_migration.repairs import sql
 from fm_migration.repairs.quarantine import quarantine_all

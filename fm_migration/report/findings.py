@@ -28,12 +28,12 @@ from sqlalchemy import Connection, Engine, text
 
 from fm_migration.clinic import contract
 from fm_migration.clinic.link_columns import dangling_links, find_link_columns
-from fm_migration.clinic.states import State
 from fm_migration.errors import DatabaseError, ImplausibleInputError, SettingsError
 from fm_migration.ledger import NAMESPACE, identity, schema
 from fm_migration.ledger import sql as statements
 from fm_migration.ledger.copying import copy_rows
-from fm_migration.linking import planning
+from fm_migration.linking import placing
+from fm_migration.linking.states import State
 from fm_migration.plans import StalePlanError
 from fm_migration.report import sql
 from fm_migration.report.classes import FindingClass, Severity
@@ -208,7 +208,7 @@ def make_report(
 
 def _readings(connection: Connection, settings: Settings) -> dict[str, Any]:
     """The newest readings with what was found at them, all of one age, or an error that says which is missing."""
-    inputs = planning.read_inputs(connection, "making the report from")
+    inputs = placing.read_inputs(connection, "making the report from")
     found = connection.execute(_READINGS, inputs).mappings().one_or_none()
     row = dict(found or {})
     if not row.get("ever_applied"):
@@ -218,7 +218,7 @@ def _readings(connection: Connection, settings: Settings) -> dict[str, Any]:
             "no plan was applied yet",
             "Start the job import_photographs first",
         )
-    if planning.versions_of(inputs) != row["inputs"]:
+    if placing.versions_of(inputs) != row["inputs"]:
         raise StalePlanError(
             "making the report from",
             f"plan {row['plan']}",

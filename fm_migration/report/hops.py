@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
-from fm_migration.clinic.states import State
 from fm_migration.filemaker.problems import Problem
-from fm_migration.linking.planning import UNSUPPORTED
+from fm_migration.linking.placing import UNSUPPORTED
+from fm_migration.linking.states import State
 from fm_migration.report.classes import FindingClass
 from fm_migration.report.known import Home, Image, Photograph, Presence, Stored
 

@@ -21,7 +21,7 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from fm_migration.clinic.states import State
+from fm_migration.linking.states import State
 from fm_migration.report import charts
 from fm_migration.report.charts import Picture
 from fm_migration.report.classes import FindingClass, Severity

@@ -25,10 +25,10 @@ from fm_migration.embedded.sample import export as sample_export
 from fm_migration.embedded.sample.model import Clinic
 from fm_migration.embedded.sample.reimport import play_reimport
 from fm_migration.ledger import identity, inventory
-from fm_migration.linking import applying, links, planning
+from fm_migration.linking import applying, decisions, following, placing
 from fm_migration.linking.applying import Applied
-from fm_migration.linking.links import LinksUpdate
-from fm_migration.linking.planning import Plan
+from fm_migration.linking.following import LinksUpdate
+from fm_migration.linking.placing import Plan
 from fm_migration.objects.facts import STANDARD, ObjectFacts
 from fm_migration.objects.store import ObjectsLocation
 from fm_migration.places import Places
@@ -91,7 +91,9 @@ OURS_AND_THEIRS = (
     *(
         f"fm_migration.{table}"
         for table in (
-            "finding", "report", "thumbnail", "consumed", "last_written", "planned_change", "photo", "link_plan",
+            "finding", "report", "thumbnail", "consumed", "last_written", "planned_change", "photo",
+            "recognition", "decision", "settlement", "placement",
+            "link_plan",
             "export_read", "csv_metadata", "s3_inventory", "inventory_snapshot", "patient_read", "patient_identity",
         )
     ),
@@ -282,34 +284,45 @@ class World:
         self.export(*photographs)
         self.objects(*dict.fromkeys(f"{photograph.recid}.jpg" for photograph in photographs))
 
-    def read_patients(self, *, accept_missing: bool = False) -> identity.IdentityUpdate:
+    def read_patients(self) -> identity.IdentityUpdate:
         with self.engine.begin() as connection:
-            return staging.stage_patients(connection, self.settings, accept_missing=accept_missing)
+            return staging.stage_patients(connection)
 
     # --- what we do ---------------------------------------------------------------------------------------------
 
-    def plan(self, limit: int | None = None) -> Plan:
+    def plan(self, limit: int | None = None, *, full: bool = False) -> Plan:
         with self.engine.begin() as connection:
-            return planning.make_plan(connection, self.settings, limit=limit)
+            return placing.make_plan(connection, self.settings, limit=limit, full=full)
 
     def apply(self, plan: Plan | int, *, approve: str | None = None) -> Applied:
         with self.engine.begin() as connection:
             return applying.apply_plan(connection, plan if isinstance(plan, int) else plan.id, approve=approve)
 
-    def relink(self, *named: str) -> LinksUpdate:
+    def follow(self, *named: str) -> LinksUpdate:
+        """Lead links to their patients, by the patients as they were read last."""
         with self.engine.begin() as connection:
-            return links.relink(connection, named=named)
+            return following.follow(connection, named=named)
+
+    def settle(self, former: uuid.UUID, patient: uuid.UUID) -> plans.Applied:
+        with self.engine.begin() as connection:
+            return decisions.settle(connection, former, patient)
+
+    def restore(self, *recids: str) -> Plan:
+        with self.engine.begin() as connection:
+            plan = decisions.plan_restoring(connection, self.settings, recids)
+            plans.apply(connection, plan.id)
+        return plan
 
     def undo(self, plan: Plan | int) -> Undone:
         with self.engine.begin() as connection:
             return plans.undo(connection, plan if isinstance(plan, int) else plan.id)
 
     def link(self, *, approved: bool = False) -> Plan:
-        """Read the patients, plan and apply: what an import and a healing run have in common. Other links follow."""
+        """Read the patients, follow, plan and apply: what an import and a healing run have in common."""
         self.read_patients()
+        self.follow()
         plan = self.plan()
         self.apply(plan, approve=plan.hash if approved else None)
-        self.relink()
         return plan
 
     # --- what there is to see -----------------------------------------------------------------------------------
@@ -337,7 +350,9 @@ class World:
 
     def states(self) -> dict[str, str]:
         """The state of every row of the export by its recid; of rows that share one, that of the last."""
-        rows = self.rows("select recid, state from fm_migration.photo where row_number is not null order by row_number")
+        rows = self.rows(
+            "select recid, state from fm_migration.photo_status where row_number is not null order by row_number"
+        )
         return {row.recid: row.state for row in rows}
 
     def wrong_counts(self) -> list[uuid.UUID]:

@@ -114,7 +114,7 @@ def _assert_nothing_of_filemaker_is_visible(sample: Sample) -> None:
 
 
 def _assert_states_are_the_truths(sample: Sample) -> None:
-    planned = sample.world.rows("select row_number, state from fm_migration.photo where row_number is not null")
+    planned = sample.world.rows("select row_number, state from fm_migration.photo_status where row_number is not null")
     states = {row.row_number: row.state for row in planned}
     assert states == {row["row"]: row["state"] for row in sample.truth["rows"]}
 

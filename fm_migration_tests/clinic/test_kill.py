@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from fm_migration.database import ConnectionLostError, explain_statement
 from fm_migration.linking import applying
-from fm_migration.linking.planning import Plan
+from fm_migration.linking.placing import Plan
 from fm_migration_tests.clinic.doomed import ABOUT_TO_COMMIT, STEPS, stopping
 from fm_migration_tests.clinic.linking import ANNA, BERT, DUMP, Photograph, World
 
@@ -125,13 +125,13 @@ def test_16_killed_while_it_plans_it_leaves_no_plan(
     planned: tuple[World, Plan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world, plan = planned
-    ledger, photos = _ledger(world), world.rows("select * from fm_migration.photo order by row_number")
-    monkeypatch.setattr("fm_migration.linking.planning._finish", lambda connection, *_: _terminate(world, connection))
+    ledger, photos = _ledger(world), world.rows("select * from fm_migration.photo_status order by row_number")
+    monkeypatch.setattr("fm_migration.linking.placing._finish", lambda connection, *_: _terminate(world, connection))
     with pytest.raises(DBAPIError):
         world.plan()
     monkeypatch.undo()
     assert _ledger(world) == ledger
-    assert world.rows("select * from fm_migration.photo order by row_number") == photos
+    assert world.rows("select * from fm_migration.photo_status order by row_number") == photos
     _assert_the_next_run_finishes(world, plan)
 
 
@@ -147,7 +147,7 @@ def test_16_killed_while_it_re_links_it_leaves_the_former_links(
         "fm_migration.plans.finish_applied", lambda connection, *_, **_options: _terminate(world, connection)
     )
     with pytest.raises(DBAPIError):
-        world.relink()
+        world.follow()
     monkeypatch.undo()
     assert (world.snapshot(), _ledger(world)) == (before, ledger)
-    assert world.relink().relinked == 1
+    assert world.follow().followed == 1

@@ -12,7 +12,7 @@ import pytest
 
 from fm_migration.clinic.link_columns import find_link_columns
 from fm_migration.errors import DatabaseError, SettingsError
-from fm_migration.linking.links import LinksUpdate, TableLinks
+from fm_migration.linking.following import LinksUpdate, TableLinks
 from fm_migration_tests.clinic.linking import ANNA, BERT, CARA, DUMP, Photograph, World
 
 #: A table of another app with a generic link, as Django makes one; its key is a number.
@@ -85,7 +85,7 @@ def test_9_documents_and_hand_made_batches_follow_their_patient(linked: World) -
     empty = linked.batch(former[BERT], "Nothing yet")
     _reimported(linked)
     assert linked.galleries() == {}
-    update = linked.relink()
+    update = linked.follow()
     now = linked.patients()
     assert linked.one("select object_id from documents_document where id = :id", id=document) == now[ANNA]
     assert linked.gallery(BERT) == ["images/upload.jpg"]
@@ -95,16 +95,16 @@ def test_9_documents_and_hand_made_batches_follow_their_patient(linked: World) -
     }
     assert _of(update, "documents_document") == TableLinks("documents_document", "object_id", 1, 1, 1, 0, 0)
     assert _of(update, "images_batch") == TableLinks("images_batch", "object_id", 2, 2, 2, 0, 0)
-    assert update.relinked == 3
+    assert update.followed == 3
 
 
 def test_a_second_run_finds_nothing_to_do_and_leaves_no_plan(linked: World) -> None:
     linked.document(linked.patients()[ANNA])
     _reimported(linked)
-    assert linked.relink().plan is not None
+    assert linked.follow().plan is not None
     before = linked.snapshot()
-    again = linked.relink()
-    assert (again.plan, again.relinked) == (None, 0)
+    again = linked.follow()
+    assert (again.plan, again.followed) == (None, 0)
     assert linked.snapshot() == before
     assert linked.one("select count(*) from fm_migration.link_plan where kind = 'links'") == 1
 
@@ -113,7 +113,7 @@ def test_a_link_is_followed_through_many_re_imports_at_once(linked: World) -> No
     document = linked.document(linked.patients()[ANNA])
     for _ in range(3):
         _reimported(linked)
-    linked.relink()
+    linked.follow()
     assert linked.one("select object_id from documents_document where id = :id", id=document) == linked.patients()[ANNA]
 
 
@@ -124,7 +124,7 @@ def test_9_what_points_at_a_uuid_never_seen_is_counted_and_left(linked: World) -
     linked.document(None)
     linked.batch(stray, "Whose is it?", ["images/upload.jpg"])
     before = linked.snapshot()
-    update = linked.relink()
+    update = linked.follow()
     assert _of(update, "documents_document") == TableLinks("documents_document", "object_id", 2, 2, 0, 2, 0)
     assert _of(update, "images_batch").never_seen == 1
     assert update.never_seen == 3
@@ -134,12 +134,12 @@ def test_9_what_points_at_a_uuid_never_seen_is_counted_and_left(linked: World) -
 def test_a_link_to_somebody_who_was_removed_is_not_one_to_somebody_never_seen(linked: World) -> None:
     document = linked.document(linked.patients()[BERT])
     linked.do("delete from patients where id = :id", id=linked.patients()[BERT])
-    linked.read_patients(accept_missing=True)
-    documents = _of(linked.relink(), "documents_document")
+    linked.read_patients()
+    documents = _of(linked.follow(), "documents_document")
     assert (documents.dangling, documents.absent, documents.never_seen) == (1, 1, 0)
     again = linked.patient(BERT)
     linked.read_patients()
-    assert linked.relink().relinked == 1
+    assert linked.follow().followed == 1
     assert linked.one("select object_id from documents_document where id = :id", id=document) == again
 
 
@@ -149,8 +149,8 @@ def test_a_uuid_whose_person_two_patients_claim_is_ambiguous_and_left(linked: Wo
     linked.patient(ANNA)
     _reimported(linked)
     before = linked.snapshot()
-    documents = _of(linked.relink(), "documents_document")
-    assert (documents.dangling, documents.ambiguous, documents.relinked, documents.never_seen) == (1, 1, 0, 0)
+    documents = _of(linked.follow(), "documents_document")
+    assert (documents.dangling, documents.ambiguous, documents.followed, documents.never_seen) == (1, 1, 0, 0)
     assert linked.snapshot() == before
 
 
@@ -161,7 +161,7 @@ def test_a_link_to_a_living_patient_is_never_touched(linked: World) -> None:
     _reimported(linked)
     linked.do("update patients set id = :former where id = :now", former=former[ANNA], now=linked.patients()[BERT])
     linked.read_patients()
-    assert linked.relink().relinked == 0
+    assert linked.follow().followed == 0
     assert _targets(linked, "documents_document") == [former[ANNA]]
 
 
@@ -171,21 +171,21 @@ def test_links_of_other_content_types_are_none_of_ours(linked: World) -> None:
     linked.do("update documents_document set content_type_id = :type where id = :id", type=of_images, id=document)
     former = linked.patients()[ANNA]
     _reimported(linked)
-    assert _of(linked.relink(), "documents_document") == TableLinks("documents_document", "object_id", 0, 0, 0, 0, 0)
+    assert _of(linked.follow(), "documents_document") == TableLinks("documents_document", "object_id", 0, 0, 0, 0, 0)
     assert _targets(linked, "documents_document") == [former]
 
 
 def test_an_imported_batch_without_a_row_in_the_export_follows_its_patient_too(linked: World) -> None:
     linked.batch(linked.patients()[ANNA], "18 Oct 2016 (FileMaker Import)", [DUMP + "990.jpg"], by_hand=False)
     _reimported(linked)
-    linked.relink()
+    linked.follow()
     assert linked.gallery(ANNA) == ["990.jpg"]
 
 
 def test_re_linking_needs_the_patients_to_have_been_read(world: World) -> None:
     world.patient(ANNA)
     with pytest.raises(DatabaseError, match="it was never read"):
-        world.relink()
+        world.follow()
 
 
 # --- undo -------------------------------------------------------------------------------------------------------------
@@ -198,7 +198,7 @@ def test_undo_of_re_linked_documents_and_batches(linked: World) -> None:
     linked.batch(former[BERT], "Shoe check", ["images/upload.jpg"])
     _reimported(linked)
     before = linked.snapshot()
-    update = linked.relink()
+    update = linked.follow()
     assert update.plan is not None
     linked.do("update documents_document set object_id = :cara where s3_key like '%/second.pdf'", cara=uuid.uuid4())
     undone = linked.undo(update.plan)
@@ -244,7 +244,7 @@ def test_a_table_with_a_number_for_a_key_is_re_linked_and_undone(own_linked: Wor
     targets = [former[ANNA], former[BERT], stray, None]
     _insert(own_linked, "casts_cast", [{"content_type_id": patient, "object_id": o, "note": "A"} for o in targets])
     _reimported(own_linked)
-    update = own_linked.relink()
+    update = own_linked.follow()
     now = own_linked.patients()
     assert _of(update, "casts_cast") == TableLinks("casts_cast", "object_id", 3, 3, 2, 1, 0)
     assert _targets(own_linked, "casts_cast") == [now[ANNA], now[BERT], stray, None]
@@ -263,11 +263,11 @@ def test_a_table_that_keeps_uuids_as_text_is_re_linked_in_any_spelling(own_linke
         [{"id": n, "content_type_id": patient, "object_id": o, "tag": "A"} for n, o in enumerate(spelled)],
     )
     _reimported(own_linked)
-    update = own_linked.relink()
+    update = own_linked.follow()
     now = own_linked.patients()
     assert _targets(own_linked, "tags_tag") == [str(now[ANNA]), str(now[BERT]), "12345", ""]
     tags = _of(update, "tags_tag")
-    assert (tags.links, tags.relinked, tags.never_seen) == (4, 2, 2)
+    assert (tags.links, tags.followed, tags.never_seen) == (4, 2, 2)
     own_linked.undo(update.plan or 0)
     assert _targets(own_linked, "tags_tag") == spelled
 
@@ -281,7 +281,7 @@ def test_a_table_whose_name_needs_quoting_is_re_linked_and_undone(own_linked: Wo
         [{"code": "a'b", "about_content_type_id": patient, "about_object_id": former[ANNA]}],
     )
     _reimported(own_linked)
-    update = own_linked.relink()
+    update = own_linked.follow()
     read = ('"Legacy Notes"', "about_object_id", "code")
     assert _targets(own_linked, *read) == [own_linked.patients()[ANNA]]
     assert own_linked.undo(update.plan or 0).restored == 1
@@ -294,9 +294,9 @@ def test_a_column_without_a_content_type_is_re_linked_when_the_settings_name_it(
     _insert(own_linked, "letters_letter", [{"id": uuid.uuid4(), "patient_uuid": former[ANNA]}])
     _reimported(own_linked)
     read = ("letters_letter", "patient_uuid")
-    own_linked.relink()
+    own_linked.follow()
     assert _targets(own_linked, *read) == [former[ANNA]]
-    update = own_linked.relink("letters_letter.patient_uuid")
+    update = own_linked.follow("letters_letter.patient_uuid")
     assert _of(update, "letters_letter") == TableLinks("letters_letter", "patient_uuid", 1, 1, 1, 0, 0)
     assert _targets(own_linked, *read) == [own_linked.patients()[ANNA]]
     assert own_linked.undo(update.plan or 0).restored == 1
@@ -308,14 +308,14 @@ def test_a_named_column_may_lie_in_another_schema(own_linked: World) -> None:
     own_linked.do("create table billing.claim (number int primary key, patient uuid)")
     _insert(own_linked, "billing.claim", [{"number": 1, "patient": own_linked.patients()[ANNA]}])
     _reimported(own_linked)
-    assert own_linked.relink("billing.claim.patient").relinked == 1
+    assert own_linked.follow("billing.claim.patient").followed == 1
     assert _targets(own_linked, "billing.claim", "patient", "number") == [own_linked.patients()[ANNA]]
 
 
 @pytest.mark.parametrize("named", ["letters.patient", "patients.nobody", "patients", "casts", "no.such.table.column"])
 def test_a_named_column_that_is_not_there_is_an_error_that_names_it(linked: World, named: str) -> None:
     with pytest.raises(SettingsError, match="FM_LINK_COLUMNS") as caught:
-        linked.relink(named)
+        linked.follow(named)
     assert named in str(caught.value)
 
 
@@ -323,7 +323,7 @@ def test_the_journal_says_why_a_link_was_changed(linked: World) -> None:
     former = linked.patients()[ANNA]
     document = linked.document(former)
     _reimported(linked)
-    plan = linked.relink().plan
+    plan = linked.follow().plan
     (entry,) = linked.journal(plan or 0)
     assert (entry.kind, entry.table_name, entry.row_id, entry.outcome) == (
         "links",

@@ -140,12 +140,12 @@ class Clinic(RuleBasedStateMachine):
         plan = self.world.plan()
         self._apply(plan.id)
         self.plans.append(plan.id)
-        links = self.world.relink()
+        links = self.world.follow()
         if links.plan:
             self.plans.append(links.plan)
         self._assert_everybody_is_home()
         assert self.world.plan().changes == 0
-        assert self.world.relink().relinked == 0
+        assert self.world.follow().followed == 0
 
     # --- what staff do ------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ import pytest
 from fm_migration.defs.assets import clinic as clinic_assets
 from fm_migration.defs.automation import automation
 from fm_migration.embedded.sample.reimport import play_reimport
-from fm_migration.linking import applying, links
+from fm_migration.linking import applying
 from fm_migration_tests.conftest import SampleClinic
 from fm_migration_tests.e2e.homes import homes
 from fm_migration_tests.e2e.runs import record_run
@@ -178,7 +178,7 @@ def _before(monkeypatch: pytest.MonkeyPatch, module: Any, function: str, action:
 @pytest.mark.parametrize("ticks_meanwhile", [False, True], ids=["no tick during the run", "a tick during the run"])
 @pytest.mark.parametrize(
     ("module", "function"),
-    [(clinic_assets, "summary"), (applying, "apply_plan"), (links, "relink")],
+    [(clinic_assets, "summary"), (applying, "apply_plan"), (following, "follow")],
     ids=["after planning", "before applying", "before the other links"],
 )
 def test_a_reimport_during_the_run_is_not_lost(

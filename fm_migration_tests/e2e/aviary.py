@@ -29,7 +29,7 @@ from PIL import Image
 from fm_migration.cli import main
 from fm_migration.definitions import defs
 from fm_migration.embedded.sample.reimport import play_reimport
-from fm_migration.linking import planning
+from fm_migration.linking import placing
 from fm_migration_tests.canaries import (
     BATCH_NAME,
     BORN,
@@ -354,18 +354,18 @@ UNREADABLE: dict[str, bytes] = {
 def faulty_planning() -> Iterator[None]:
     """A fault of ours, whose message quotes what it stumbled over, and whose cause does too."""
 
-    def stumble(*_arguments: object, **_named: object) -> planning.Plan:
+    def stumble(*_arguments: object, **_named: object) -> placing.Plan:
         try:
             int(FULL_NAME)
         except ValueError as cause:
             raise KeyError(f"who is {FULL_NAME}, born {BORN}?") from cause
         raise AssertionError("nobody is a number")
 
-    sound, planning.make_plan = planning.make_plan, stumble
+    sound, placing.make_plan = placing.make_plan, stumble
     try:
         yield
     finally:
-        planning.make_plan = sound
+        placing.make_plan = sound
 
 
 @contextmanager

@@ -223,10 +223,10 @@ def test_a_partial_reading_gives_no_report(linked: Reported, damage: str, found:
 
 
 def _versions(world: Reported) -> str:
-    from fm_migration.linking import planning
+    from fm_migration.linking import placing
 
     with world.engine.connect() as connection:
-        return planning.versions_of(planning.read_inputs(connection))
+        return placing.versions_of(placing.read_inputs(connection))
 
 
 # --- plausibility -----------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from fm_migration import undoing
 from fm_migration.cli import app
 from fm_migration.embedded.sample.plan import design_clinic
 from fm_migration.errors import DatabaseError, ObjectStoreError, SettingsError
-from fm_migration.linking.planning import Plan
+from fm_migration.linking.placing import Plan
 from fm_migration.objects.store import ObjectsLocation, ObjectStore, open_store
 from fm_migration.plans import StalePlanError, Undone
 from fm_migration.repairs import repairing

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Row, text
 
 from fm_migration import plans, staging
-from fm_migration.linking import applying, planning
+from fm_migration.linking import applying, placing
 from fm_migration.objects.store import ObjectStore
 from fm_migration.places import Places, find_places
 from fm_migration.plans import Undone
@@ -56,7 +56,7 @@ class Photographed:
 
     def link(self, limit: int | None = None) -> int:
         with self.places.engine.begin() as connection:
-            plan = planning.make_plan(connection, self.places.settings, limit=limit)
+            plan = placing.make_plan(connection, self.places.settings, limit=limit)
         with self.places.engine.begin() as connection:
             applying.apply_plan(connection, plan.id, approve=plan.hash)
         return plan.id

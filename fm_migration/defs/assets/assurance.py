@@ -10,12 +10,12 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from fm_migration.clinic.states import State
 from fm_migration.defs.automation import when_stale
 from fm_migration.defs.catalogue import OWNERS, column_lineage, problem_table, storage, table_metadata
 from fm_migration.defs.failures import readable_failures
 from fm_migration.defs.limits import RETRY
 from fm_migration.defs.resources import DatabaseResource, ObjectStoreResource, SettingsResource
+from fm_migration.linking.states import State
 from fm_migration.report.classes import FindingClass
 from fm_migration.report.findings import Report, make_report, one_moment
 

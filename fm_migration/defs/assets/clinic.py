@@ -10,7 +10,6 @@ import dagster as dg
 from pydantic import Field
 from sqlalchemy import text
 
-from fm_migration.clinic.states import State
 from fm_migration.defs.automation import when_stale
 from fm_migration.defs.catalogue import OWNERS, column_lineage, problem_table, same, storage, table_metadata
 from fm_migration.defs.failures import readable_failures
@@ -18,7 +17,8 @@ from fm_migration.defs.limits import RETRY
 from fm_migration.defs.partitions import add_months
 from fm_migration.defs.resources import DatabaseResource, SettingsResource
 from fm_migration.errors import DatabaseError
-from fm_migration.linking import applying, links, planning
+from fm_migration.linking import applying, following, placing
+from fm_migration.linking.states import State
 from fm_migration.thumbnails import thumbnailing
 
 GROUP = "clinic"
@@ -104,7 +104,7 @@ def link_plan(
 ) -> Iterator[Any]:
     with readable_failures():
         with database.engine().begin() as connection:
-            plan = planning.make_plan(connection, settings.settings(), limit=config.limit, run_id=context.run.run_id)
+            plan = placing.make_plan(connection, settings.settings(), limit=config.limit, run_id=context.run.run_id)
             rows: int = connection.execute(_ROWS).scalar_one()
             sample = [tuple(row) for row in connection.execute(_SAMPLE, {"plan": plan.id})]
             table = table_metadata(connection, "fm_migration.photo")
@@ -145,7 +145,7 @@ def link_plan(
         )
 
 
-def summary(plan: planning.Plan) -> str:
+def summary(plan: placing.Plan) -> str:
     """A plan in a sentence."""
     counts = plan.counts
     if not plan.changes:
@@ -157,7 +157,7 @@ def summary(plan: planning.Plan) -> str:
     )
 
 
-def _state_table(plan: planning.Plan) -> dg.MarkdownMetadataValue:
+def _state_table(plan: placing.Plan) -> dg.MarkdownMetadataValue:
     return problem_table(
         {state: (count, State(state).meaning, State(state).remedy) for state, count in plan.states.items()}
     )
@@ -262,13 +262,13 @@ def patient_links(
 ) -> Iterator[Any]:
     with readable_failures():
         with database.engine().begin() as connection:
-            update = links.relink(connection, named=settings.settings().link_columns, run_id=context.run.run_id)
+            update = following.follow(connection, named=settings.settings().link_columns, run_id=context.run.run_id)
         yield dg.MaterializeResult(
             data_version=dg.DataVersion(update.inputs),
             metadata={
                 "summary": _link_summary(update),
                 **_link_columns(update),
-                "relinked": update.relinked,
+                "relinked": update.followed,
                 "never_seen": update.never_seen,
                 "ambiguous": sum(table.ambiguous for table in update.tables),
                 "absent": sum(table.absent for table in update.tables),
@@ -287,16 +287,16 @@ def patient_links(
         )
 
 
-def _link_summary(update: links.LinksUpdate) -> str:
+def _link_summary(update: following.LinksUpdate) -> str:
     """All other links in a sentence."""
     found = sum(table.links for table in update.tables)
-    moved = f"{update.relinked:,} led to their patient's new UUID" if update.relinked else "all were home already"
-    waiting = sum(table.dangling - table.relinked for table in update.tables)
+    moved = f"{update.followed:,} led to their patient's new UUID" if update.followed else "all were home already"
+    waiting = sum(table.dangling - table.followed for table in update.tables)
     trouble = f"; {waiting:,} lead nowhere yet" if waiting else ""
     return f"{found:,} other links to patients; {moved}{trouble}"
 
 
-def _link_columns(update: links.LinksUpdate) -> dict[str, Any]:
+def _link_columns(update: following.LinksUpdate) -> dict[str, Any]:
     """This asset is not a table but a column of several, which the catalogue is told as if they were one table's."""
     columns = [f"{found.table}.{found.column}" for found in update.tables]
     schema = [dg.TableColumn(name, "uuid", "the patient whom a row belongs to") for name in columns]
@@ -308,9 +308,9 @@ def _link_columns(update: links.LinksUpdate) -> dict[str, Any]:
     }
 
 
-def _link_table(update: links.LinksUpdate) -> dg.MarkdownMetadataValue:
+def _link_table(update: following.LinksUpdate) -> dg.MarkdownMetadataValue:
     lines = ["| column | links | re-linked | ambiguous | absent | never seen |", "|---|---:|---:|---:|---:|---:|"]
     for found in update.tables:
-        counts = (found.links, found.relinked, found.ambiguous, found.absent, found.never_seen)
+        counts = (found.links, found.followed, found.ambiguous, found.absent, found.never_seen)
         lines.append(f"| {found.table}.{found.column} | {' | '.join(f'{count:,}' for count in counts)} |")
     return dg.MetadataValue.md("\n".join(lines))

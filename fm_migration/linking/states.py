@@ -1,6 +1,6 @@
 """The states that a photograph can be in, what each means, and what a person can do about it.
 
-Every row of the export is in exactly one of them, and so is every original that no row names.
+Every row of the export is in exactly one of them, and so is every original in the bucket.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ class State(StrEnum):
     UNSUPPORTED_FILE = "unsupported_file"
     NO_PATIENT = "no_patient"
     AMBIGUOUS_PATIENT = "ambiguous_patient"
+    CONTRADICTING_EVIDENCE = "contradicting_evidence"
+    REMOVED_BY_STAFF = "removed_by_staff"
     PLACED_BY_STAFF = "placed_by_staff"
     BEYOND_LIMIT = "beyond_limit"
     LINKED = "linked"
     NO_METADATA = "no_metadata"
+    SECOND_ORIGINAL = "second_original"
 
     @property
     def meaning(self) -> str:
@@ -44,7 +47,7 @@ _TEXTS: dict[State, tuple[str, str]] = {
     ),
     State.NO_CONTACT: ("its row names no patient", "Fill id_Contact in FileMaker and export again"),
     State.MALFORMED_CONTACT: (
-        "what its row names as patient is no UUID",
+        "what its row names as patient is not a UUID",
         "Correct id_Contact in FileMaker and export again",
     ),
     State.NO_OBJECT: (
@@ -56,15 +59,23 @@ _TEXTS: dict[State, tuple[str, str]] = {
         "Look at the object; convert it, or accept that it stays out",
     ),
     State.NO_PATIENT: (
-        "the app has no patient, present or former, of that id",
-        "Create the patient in the app with this FileMaker id, or correct the row in FileMaker",
+        "the app has no patient of that id now",
+        "If no re-import is under way, create the patient in the app with this FileMaker id, or correct the row",
     ),
     State.AMBIGUOUS_PATIENT: (
-        "several patients of the app share that FileMaker id",
-        "Correct the FileMaker id of the wrong one in the app; fm_migration.ambiguous_identity shows them",
+        "several patients of the app share that FileMaker id, or it has passed from one to another",
+        "Correct the id of the wrong one in the app (fm_migration.tenure shows who held it), or use fm-migration settle",
+    ),
+    State.CONTRADICTING_EVIDENCE: (
+        "its original and FileMaker's image id name two different photographs, so nothing is moved",
+        "Correct the image ids in FileMaker and export again; the finding names both",
+    ),
+    State.REMOVED_BY_STAFF: (
+        "somebody has deleted its image in the app, and it is not created again",
+        "Nothing, if that was on purpose; else fm-migration restore",
     ),
     State.PLACED_BY_STAFF: (
-        "it hangs on another patient's record than its row says, and not we have put it there",
+        "it hangs on another patient's record than its row says, and we did not put it there",
         "Nothing, if somebody moved it on purpose; else move it back in the app",
     ),
     State.BEYOND_LIMIT: ("the plan was limited to fewer photographs", "Plan again with a higher limit, or with none"),
@@ -72,5 +83,9 @@ _TEXTS: dict[State, tuple[str, str]] = {
     State.NO_METADATA: (
         "no row of the export names it, so nobody knows whose it is",
         "Export all records from FileMaker again; if it is still unknown, ask the clinic",
+    ),
+    State.SECOND_ORIGINAL: (
+        "another original of the same photograph is the one that is shown",
+        "Compare the two files; remove the wrong one from the bucket, or accept that it is not shown",
     ),
 }

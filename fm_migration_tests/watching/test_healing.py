@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from fm_migration.clinic.healing import Decision, World, decide
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fm_migration.clinic.healing import Decision, World, decide
 from fm_migration.patience import LONGEST_PAUSE, Failures, Seen
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
