@@ -118,7 +118,7 @@ class Settings(BaseSettings):
         default=0.02,
         ge=0,
         lt=1,
-        description="Which share of the known patients may be missing before it counts as a re-import under way.",
+        description="Which share of the known patients may be missing before a report takes it for a re-import.",
     )
     link_columns: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
@@ -133,7 +133,14 @@ class Settings(BaseSettings):
     heal_settle_seconds: float = Field(
         default=5.0,
         ge=0,
-        description="How long the patients' table must stand still when a few known patients are missing from it.",
+        description="How long the patients' table must stand still while known patients are missing from it; after a "
+        "minute healing begins all the same.",
+    )
+    alert_after: float = Field(
+        default=900.0,
+        gt=0,
+        description="After how many seconds of waiting a person is told that healing is due, as of a failed run: by "
+        "FM_ALERT_URL and FM_ALERT_EMAIL.",
     )
     watch_export: bool = Field(
         default=True,

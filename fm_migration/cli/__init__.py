@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from uuid import UUID
 
 import typer
 from rich.console import Console
@@ -158,6 +159,30 @@ def undo(plan: Annotated[int, typer.Argument(help="The number of an applied plan
     from fm_migration.cli.links import undo as undo_plan
 
     undo_plan(_places(), console, plan)
+
+
+@app.command()
+def settle(
+    former: Annotated[UUID, typer.Argument(help="The former UUID, as a finding or fm_migration.tenure names it.")],
+    patient: Annotated[UUID, typer.Argument(help="The UUID of the patient in the app who that is.")],
+) -> None:
+    """Say who a former patient is: everything that points at the former UUID follows, now and later. Can be undone."""
+    from fm_migration.cli.links import settle as settle_patient
+
+    settle_patient(_places(), console, former, patient)
+
+
+@app.command()
+def restore(
+    recids: Annotated[list[str] | None, typer.Argument(help="Their recids. None: with --all, every one.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All photographs that staff have deleted.")] = False,
+) -> None:
+    """Create photographs again that staff have deleted in the app and whose originals are there. Can be undone."""
+    from fm_migration.cli.links import restore as restore_photographs
+
+    if everything == bool(recids):
+        raise typer.BadParameter("name recids, or --all")
+    restore_photographs(_places(), console, recids or [])
 
 
 @app.command()

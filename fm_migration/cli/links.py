@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from uuid import UUID
+
 from rich.console import Console
 from rich.table import Table
 
 from fm_migration import plans, undoing
 from fm_migration.drill import Rehearsal, rehearse
+from fm_migration.linking import decisions
 from fm_migration.places import Places
 
 
@@ -40,6 +44,25 @@ def undo(places: Places, console: Console, plan: int) -> None:
         console.print(f"{len(done.left):,} rows were changed by somebody since, and left:")
         for row in done.left:
             console.print(f"  {row}", markup=False)
+
+
+def settle(places: Places, console: Console, former: UUID, patient: UUID) -> None:
+    with places.engine.begin() as connection:
+        done = decisions.settle(connection, former, patient)
+    console.print(
+        f"plan {done.plan}: {former} is {patient} from now on. {done.applied - 1:,} links have followed; "
+        f"`fm-migration undo {done.plan}` takes it back."
+    )
+
+
+def restore(places: Places, console: Console, recids: Sequence[str]) -> None:
+    with places.engine.begin() as connection:
+        plan = decisions.plan_restoring(connection, places.settings, recids)
+        plans.apply(connection, plan.id, approve=plan.hash)
+    console.print(
+        f"plan {plan.id}: {plan.counts['images_created']:,} photographs are in the app again; "
+        f"`fm-migration undo {plan.id}` takes it back."
+    )
 
 
 def drill(places: Places, console: Console) -> bool:

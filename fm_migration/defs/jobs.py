@@ -12,14 +12,14 @@ from fm_migration import undoing
 from fm_migration.defs.assets.clinic import WRITES_LINKS
 from fm_migration.defs.assets.thumbnails import MAKES_THUMBNAILS
 from fm_migration.defs.failures import readable_failures
-from fm_migration.defs.limits import LONG, RETRY, SHORT
+from fm_migration.defs.limits import FIRST, LONG, RETRY, SHORT
 from fm_migration.defs.resources import DatabaseResource, ObjectStoreResource
 from fm_migration.linking import applying
 
 import_photographs = dg.define_asset_job(
     "import_photographs",
     selection=dg.AssetSelection.assets(
-        "csv_metadata", "s3_inventory", "patient_map", "link_plan", "image_batches", "patient_links", "orphan_report"
+        "csv_metadata", "s3_inventory", "patient_map", "patient_links", "link_plan", "image_batches", "orphan_report"
     ),
     tags={**WRITES_LINKS, **LONG},
     description="Everything, from the export and the bucket to the galleries and the report on them: for the first "
@@ -30,19 +30,18 @@ import_photographs = dg.define_asset_job(
 report = dg.define_asset_job(
     "report",
     selection=dg.AssetSelection.assets("s3_inventory", "patient_map", "link_plan", "orphan_report"),
-    # It writes nothing of the clinic's. Between a plan and its application every link that is about to be healed would
-    # look like an orphan, so a report waits for runs that write links, and they for it: for seconds.
-    tags={**WRITES_LINKS, **LONG},
+    # It writes nothing of the clinic's, so it bears no tag that others wait for: healing goes on beside it.
+    tags=LONG,
     description="A report from fresh readings of the bucket and of the patients, and from a plan that knows them. The "
     "export is not read again: the sensor `new_export` sees to that. The schedule `nightly_report` starts it.",
 )
 
 heal_links = dg.define_asset_job(
     "heal_links",
-    selection=dg.AssetSelection.assets("patient_map", "link_plan", "image_batches", "patient_links"),
+    selection=dg.AssetSelection.assets("patient_map", "patient_links", "link_plan", "image_batches"),
     # Seconds are the rule. A run whose machine went down with it stays "started", and would keep the next one waiting
     # for the six hours of dagster.yaml; after this time Dagster takes it for failed, and the sensor tries again.
-    tags={**WRITES_LINKS, **SHORT},
+    tags={**WRITES_LINKS, **SHORT, **FIRST},
     description="After a re-import of the patients: reads who is who now, and leads every link to the new UUIDs. The "
     "sensor `patients_reimported` starts it by itself.",
 )

@@ -25,6 +25,8 @@ RETRY = dg.RetryPolicy(
 MAX_RUNTIME = "dagster/max_runtime"
 SHORT = {MAX_RUNTIME: "900"}
 LONG = {MAX_RUNTIME: "7200"}
+#: Runs that heal are taken from the queue before all others.
+FIRST = {"dagster/priority": "10"}
 
 
 def set_pools(instance: dg.DagsterInstance) -> None:

@@ -31,4 +31,5 @@ def nightly_report(database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
     if last is None:
         return dg.SkipReason("nothing was imported yet: run import_photographs first")
     # Who has started small wants no more than that to be planned, and applied by the automation, in the night.
-    return dg.RunRequest(run_config=within(last))
+    limited = within(last)
+    return dg.RunRequest(run_config=limited or {"ops": {"link_plan": {"config": {"full": True}}}})

@@ -19,7 +19,7 @@ from fm_migration.clinic import contract
 from fm_migration.clinic.link_columns import LinkColumn, find_link_columns, quoted
 from fm_migration.database import explain_statement
 from fm_migration.errors import DatabaseError
-from fm_migration.ledger import schema
+from fm_migration.ledger import identity, schema
 from fm_migration.ledger import sql as statements
 from fm_migration.linking import consuming, sql
 from fm_migration.linking.rules import BATCHES, FOLLOWED, IMAGES
@@ -98,6 +98,19 @@ def follow(connection: Connection, *, named: Sequence[str] = (), run_id: str | N
         return LinksUpdate(None, tables, version)
     plans.finish_applied(connection, plan, counts={"changes": update.followed}, inputs=version, run_id=run_id)
     return update
+
+
+def note_new_patients(connection: Connection) -> bool:
+    """Take new patients into the history, if they are all that has changed and no link and no row waits for them.
+
+    The caller's transaction must see one state of the tables: whoever changes meanwhile is seen the next time.
+    """
+    if not identity.concerns_nobody(connection):
+        return False
+    reading = identity.update_history(connection).reading
+    for consumer in (consuming.LINKS, consuming.PHOTOGRAPHS):
+        consuming.consume(connection, consumer, reading, None)
+    return True
 
 
 def follow_under(

@@ -28,6 +28,7 @@ from fm_migration.ledger import sql as statements
 from fm_migration.ledger.copying import copy_rows
 from fm_migration.linking import following, sql
 from fm_migration.linking.states import State
+from fm_migration.plans import locks
 from fm_migration.settings import Settings
 
 PACKAGE = sql.__name__
@@ -90,6 +91,16 @@ select (select max(id) from fm_migration.export_read) as export_read_id,
 _LAST = text("select * from fm_migration.placement")
 _TOUCHED = text("select exists (select from touched)")
 _SETTLED = text("select exists (select from fm_migration.settlement where settled_at >= :since)")
+_KEEP_STATES = text("""
+create temporary table ordinary on commit drop as
+select photo, in_export, state, key, clinic_image, batch_id from fm_migration.photo
+""")
+_COMPARE_STATES = text("""
+select count(*) from ordinary
+full join (select photo, in_export, state, key, clinic_image, batch_id from fm_migration.photo) as anew using (photo)
+where (ordinary.in_export, ordinary.state, ordinary.key, ordinary.clinic_image, ordinary.batch_id)
+      is distinct from (anew.in_export, anew.state, anew.key, anew.clinic_image, anew.batch_id)
+""")
 _FORMER_LINKED = text("""
 select (counts ->> 'linked')::bigint from fm_migration.link_plan
 where kind = 'photographs' and applied_at is not null and undone_at is null and photo_limit is null
@@ -134,6 +145,7 @@ def make_plan(
     """
     schema.require_current(connection)
     contract.verify(connection)
+    locks.lock_planning(connection)
     inputs = read_inputs(connection)
     plan = plans.open_plan(
         connection,
@@ -156,6 +168,16 @@ def make_plan(
     for table in _TABLES:
         connection.execute(text(f"drop table if exists {table}"))
     return finished
+
+
+def make_full_plan(connection: Connection, settings: Settings, *, run_id: str | None = None) -> tuple[Plan, int]:
+    """A plan for which everything was worked out anew, and of how many photographs the ordinary one said otherwise."""
+    ordinary = make_plan(connection, settings, run_id=run_id)
+    connection.execute(_KEEP_STATES)
+    full = make_plan(connection, settings, full=True, run_id=run_id)
+    differing: int = connection.execute(_COMPARE_STATES).scalar_one()
+    connection.execute(text("drop table ordinary"))
+    return full, differing or int(full.hash != ordinary.hash)
 
 
 def versions_of(inputs: Mapping[str, Any]) -> str:

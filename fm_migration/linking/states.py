@@ -64,7 +64,7 @@ _TEXTS: dict[State, tuple[str, str]] = {
     ),
     State.AMBIGUOUS_PATIENT: (
         "several patients of the app share that FileMaker id, or it has passed from one to another",
-        "Correct the id of the wrong one in the app (fm_migration.tenure shows who held it), or use fm-migration settle",
+        "Correct the id of the wrong one in the app (fm_migration.tenure shows who held it), or fm-migration settle",
     ),
     State.CONTRADICTING_EVIDENCE: (
         "its original and FileMaker's image id name two different photographs, so nothing is moved",

@@ -11,6 +11,8 @@ from sqlalchemy import Connection, text
 
 #: Whoever writes links takes this lock first: a number of our own for pg_advisory_xact_lock.
 LINK_LOCK = 7_664_202
+#: Whoever makes a plan of photographs takes this one: links follow their patients beside it.
+PLANNING_LOCK = 7_664_203
 LOCK_SECONDS: float = 30
 
 
@@ -23,6 +25,12 @@ def lock(connection: Connection, tables: Iterable[str] = ()) -> None:
     connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": LINK_LOCK})
     if named := ", ".join(tables):
         connection.execute(text(f"lock table {named} in share row exclusive mode"))
+
+
+def lock_planning(connection: Connection) -> None:
+    """One plan of photographs at a time, because each goes on where the last one ended."""
+    limit_waiting(connection)
+    connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": PLANNING_LOCK})
 
 
 def limit_waiting(connection: Connection) -> None:

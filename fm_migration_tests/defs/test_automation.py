@@ -17,7 +17,7 @@ import pytest
 from fm_migration.defs.assets import clinic as clinic_assets
 from fm_migration.defs.automation import automation
 from fm_migration.embedded.sample.reimport import play_reimport
-from fm_migration.linking import applying
+from fm_migration.linking import applying, following
 from fm_migration_tests.conftest import SampleClinic
 from fm_migration_tests.e2e.homes import homes
 from fm_migration_tests.e2e.runs import record_run

@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 from pydantic import Field
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from fm_migration.defs.automation import when_stale
 from fm_migration.defs.catalogue import OWNERS, column_lineage, problem_table, same, storage, table_metadata
@@ -25,7 +25,10 @@ GROUP = "clinic"
 #: Runs that write links are kept apart by a limit on this tag (dagster.yaml), and by a lock in the database.
 WRITES_LINKS = {"fm/writes": "links"}
 
-_ROWS = text("select count(*) from fm_migration.csv_metadata")
+_COUNTED = text("""
+select (select count(*) from fm_migration.csv_metadata) as rows,
+       (select count(*) from fm_migration.original) as originals
+""")
 _SAMPLE = text("""
 select table_name, row_id, action, reason from fm_migration.planned_change where plan_id = :plan order by id limit 10
 """)
@@ -33,16 +36,21 @@ _NEWEST_PLAN = text("select max(id) from fm_migration.link_plan where kind = 'ph
 
 
 class LinkPlanConfig(dg.Config):
-    """Of a run that plans."""
+    """Configuration of link_plan."""
 
     limit: int | None = Field(
         default=None,
         description="Plan the first so many photographs only, to start small. Empty: all of them.",
     )
+    full: bool = Field(
+        default=False,
+        description="Work out everything anew, beside what has changed since the last plan, and check that both agree. "
+        "The nightly report does so.",
+    )
 
 
 class ImageBatchesConfig(dg.Config):
-    """Of a run that applies a plan."""
+    """Configuration of image_batches."""
 
     approve: str | None = Field(
         default=None,
@@ -52,21 +60,131 @@ class ImageBatchesConfig(dg.Config):
     plan: int | None = Field(default=None, description="The number of the plan to apply. Empty: the newest.")
 
 
+@dg.asset(
+    deps=["patient_map"],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"postgres", "django"},
+    tags={"domain": "clinic", **storage("postgres")},
+    op_tags=WRITES_LINKS,
+    pool="database",
+    retry_policy=RETRY,
+    automation_condition=when_stale(),
+    description="The healing itself: every generic link to a patient, batches of photographs and documents and "
+    "whatever else has a content type and an object id, follows its patient by the identity history. It only turns "
+    "dead links into living ones, journalled and undoable; what is ambiguous or never seen is counted and left alone.",
+    check_specs=[
+        dg.AssetCheckSpec(
+            "no_link_is_lost",
+            asset="patient_links",
+            description="No link points at a UUID that nobody has ever seen. If not, such links are older than our "
+            "history: the next plan of photographs recognises some of them, and for the others only the clinic can "
+            "tell whose they are. Absent ones, in the metadata, wait for people whom we know and who are not there.",
+        ),
+        dg.AssetCheckSpec(
+            "no_link_is_ambiguous",
+            asset="patient_links",
+            description="Every former patient leads to one present patient, or to nobody yet. If not, an id was shared "
+            "or has passed from one to another: `fm-migration settle` says who the former patient is.",
+        ),
+        dg.AssetCheckSpec(
+            "every_table_can_be_written",
+            asset="patient_links",
+            description="The links of every table could be written. If not, the check names the table and the grant "
+            "that it lacks; the others went on.",
+        ),
+    ],
+)
+def patient_links(
+    context: dg.AssetExecutionContext, settings: SettingsResource, database: DatabaseResource
+) -> Iterator[Any]:
+    with readable_failures():
+        with database.engine().begin() as connection:
+            update = following.follow(connection, named=settings.settings().link_columns, run_id=context.run.run_id)
+        context.log.info("%s", _link_summary(update))
+        yield dg.MaterializeResult(
+            data_version=dg.DataVersion(update.inputs),
+            metadata={
+                "summary": _link_summary(update),
+                **_link_columns(update),
+                "followed": update.followed,
+                "never_seen": update.never_seen,
+                "ambiguous": update.ambiguous,
+                "absent": sum(table.absent for table in update.tables),
+                "links": sum(table.links for table in update.tables),
+                "columns": _link_table(update),
+                **({"plan": update.plan} if update.plan else {}),
+            },
+            check_results=list(_link_checks(update)),
+        )
+
+
+def _link_checks(update: following.LinksUpdate) -> Iterator[dg.AssetCheckResult]:
+    counts = {
+        "no_link_is_lost": {f"{t.table}.{t.column}": t.never_seen for t in update.tables},
+        "no_link_is_ambiguous": {f"{t.table}.{t.column}": t.ambiguous for t in update.tables},
+    }
+    for check, by_column in counts.items():
+        yield dg.AssetCheckResult(
+            check_name=check,
+            passed=not any(by_column.values()),
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata=by_column,
+        )
+    yield dg.AssetCheckResult(
+        check_name="every_table_can_be_written",
+        passed=not update.problems,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description="; ".join(update.problems) or None,
+        metadata={"tables": len(update.problems)},
+    )
+
+
+def _link_summary(update: following.LinksUpdate) -> str:
+    """All links in a sentence."""
+    found = sum(table.links for table in update.tables)
+    moved = f"{update.followed:,} followed their patient to a new UUID" if update.followed else "none had to follow"
+    waiting = sum(table.dangling - table.followed for table in update.tables)
+    trouble = f"; {waiting:,} lead to nobody yet" if waiting else ""
+    return f"{found:,} links to patients; {moved}{trouble}"
+
+
+def _link_columns(update: following.LinksUpdate) -> dict[str, Any]:
+    """This asset is not a table but a column of several, which the catalogue is told as if they were one table's."""
+    columns = [f"{found.table}.{found.column}" for found in update.tables]
+    schema = [dg.TableColumn(name, "uuid", "the patient whom a row belongs to") for name in columns]
+    return {
+        "dagster/table_name": ", ".join(dict.fromkeys(found.table for found in update.tables)),
+        "dagster/column_schema": dg.TableSchema(schema),
+        "dagster/row_count": sum(found.links for found in update.tables),
+        "dagster/column_lineage": column_lineage(patient_map=dict.fromkeys(columns, ("patient_id",))),
+    }
+
+
+def _link_table(update: following.LinksUpdate) -> dg.MarkdownMetadataValue:
+    lines = ["| column | links | followed | ambiguous | absent | never seen |", "|---|---:|---:|---:|---:|---:|"]
+    for found in update.tables:
+        counts = (found.links, found.followed, found.ambiguous, found.absent, found.never_seen)
+        lines.append(f"| {found.table}.{found.column} | {' | '.join(f'{count:,}' for count in counts)} |")
+    return dg.MetadataValue.md("\n".join(lines))
+
+
 LINK_PLAN_LINEAGE = column_lineage(
     csv_metadata={
-        **same("row_number", "recid", "image_id", "taken_on"),
+        **same("photo", "recid", "image_id", "taken_on"),
         "month": ("taken_on",),
         "state": ("problems",),
         "filemaker_id": ("contact",),
-        "patient_id": ("contact",),
+        "person": ("contact",),
     },
     s3_inventory={**same("key"), "state": ("kind",), "recid": ("recid",), "image_id": ("image_id",)},
-    patient_map={**same("filemaker_id", "patient_id"), "state": ("current",)},
+    patient_map={**same("filemaker_id"), "person": ("filemaker_id",), "state": ("ended",)},
 )
 
 
 @dg.asset(
-    deps=["csv_metadata", "s3_inventory", "patient_map"],
+    # After the links, because a batch that has followed its patient needs no plan.
+    deps=["csv_metadata", "s3_inventory", "patient_map", "patient_links"],
     group_name=GROUP,
     owners=OWNERS,
     kinds={"postgres"},
@@ -75,15 +193,22 @@ LINK_PLAN_LINEAGE = column_lineage(
     retry_policy=RETRY,
     automation_condition=when_stale(),
     description="What would change in the clinic's tables so that every photograph hangs on its patient, and why: the "
-    "dry run. Every row of the export ends in exactly one state (fm_migration.photo); every change is a row of "
-    "fm_migration.planned_change with the values before and after. Nothing of the clinic's is written.",
+    "dry run. Every row of the export and every original is in exactly one state (fm_migration.photo); every change is "
+    "a row of fm_migration.planned_change with the values before and after. Only what has changed since the last plan "
+    "is looked at. Nothing of the clinic's is written.",
     check_specs=[
         dg.AssetCheckSpec(
             "states_add_up",
             asset="link_plan",
             blocking=True,
-            description="The photographs in all states together are the rows of the export. If not, this is a fault of "
-            "fm_migration, and nothing is applied: tell its maintainers these counts.",
+            description="The states add up: to the rows of the export, and to the originals in the bucket. If not, "
+            "this is a fault of fm_migration, and nothing is applied: tell its maintainers these counts.",
+        ),
+        dg.AssetCheckSpec(
+            "full_plan_agrees",
+            asset="link_plan",
+            description="Working out everything anew comes to the same as looking at what has changed. If not, this is "
+            "a fault of fm_migration; the full plan is in force. Only checked with `full: true`, as every night.",
         ),
         dg.AssetCheckSpec(
             "plan_is_harmless",
@@ -104,8 +229,8 @@ def link_plan(
 ) -> Iterator[Any]:
     with readable_failures():
         with database.engine().begin() as connection:
-            plan = placing.make_plan(connection, settings.settings(), limit=config.limit, run_id=context.run.run_id)
-            rows: int = connection.execute(_ROWS).scalar_one()
+            plan, differing = _plan(connection, settings, config, context.run.run_id)
+            counted = connection.execute(_COUNTED).one()
             sample = [tuple(row) for row in connection.execute(_SAMPLE, {"plan": plan.id})]
             table = table_metadata(connection, "fm_migration.photo")
             months = thumbnailing.months(connection)
@@ -127,7 +252,20 @@ def link_plan(
             },
             check_results=[
                 dg.AssetCheckResult(
-                    check_name="states_add_up", passed=plan.rows == rows, metadata={"rows": rows, "states": plan.rows}
+                    check_name="states_add_up",
+                    passed=(plan.rows, plan.originals) == (counted.rows, counted.originals),
+                    metadata={
+                        "rows": counted.rows,
+                        "rows_in_states": plan.rows,
+                        "originals": counted.originals,
+                        "originals_in_states": plan.originals,
+                    },
+                ),
+                dg.AssetCheckResult(
+                    check_name="full_plan_agrees",
+                    passed=not differing,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    metadata={"compared": differing is not None, "photographs_that_differ": differing or 0},
                 ),
                 dg.AssetCheckResult(
                     check_name="plan_is_harmless",
@@ -137,12 +275,21 @@ def link_plan(
                 ),
                 dg.AssetCheckResult(
                     check_name="photographs_are_linked",
-                    passed=plan.states.get(State.LINKED, 0) == rows,
+                    passed=plan.states.get(State.LINKED, 0) == counted.rows,
                     severity=dg.AssetCheckSeverity.WARN,
                     metadata={state: count for state, count in plan.states.items() if state != State.LINKED},
                 ),
             ],
         )
+
+
+def _plan(
+    connection: Connection, settings: SettingsResource, config: LinkPlanConfig, run_id: str
+) -> tuple[placing.Plan, int | None]:
+    """The plan, and of how many photographs the full one says something else; None where that was not asked."""
+    if config.full:
+        return placing.make_full_plan(connection, settings.settings(), run_id=run_id)
+    return placing.make_plan(connection, settings.settings(), limit=config.limit, run_id=run_id), None
 
 
 def summary(plan: placing.Plan) -> str:
@@ -179,7 +326,7 @@ def _change_table(sample: list[tuple[Any, ...]]) -> dg.MarkdownMetadataValue:
     pool="database",
     retry_policy=RETRY,
     automation_condition=when_stale(),
-    description="The plan, applied in one transaction: batches and images created, adopted, re-linked and recounted. "
+    description="The plan, applied in one transaction: batches and images created, adopted, moved and recounted. "
     "Refuses a plan whose inputs have changed since, and one with doubts that nobody has approved. What staff have "
     "edited since the plan was made stays. Every change is in the journal and can be undone (job `undo_plan`).",
     check_specs=[
@@ -230,87 +377,3 @@ def image_batches(
                 )
             ],
         )
-
-
-@dg.asset(
-    # After image_batches, because first contact learns former UUIDs from the photographs, which documents follow.
-    deps=["patient_map", "image_batches"],
-    group_name=GROUP,
-    owners=OWNERS,
-    kinds={"postgres", "django"},
-    tags={"domain": "clinic", **storage("postgres")},
-    op_tags=WRITES_LINKS,
-    pool="database",
-    retry_policy=RETRY,
-    automation_condition=when_stale(),
-    description="Every other link to a patient: documents, hand-uploaded batches, and whatever else has a content type "
-    "and an object id. What points at a known former UUID is led to its successor, journalled and undoable; what "
-    "points at a UUID never seen is counted and left alone.",
-    check_specs=[
-        dg.AssetCheckSpec(
-            "no_link_is_lost",
-            asset="patient_links",
-            description="No link points at a UUID that nobody has ever seen. If not, such links are older than our "
-            "history, and only the clinic can tell whose they are. Absent ones, in the metadata, wait for people whom "
-            "we know and who are not in the table: removed, or not yet back from a re-import. Ambiguous ones wait for "
-            "a FileMaker id that two patients share to be corrected.",
-        ),
-    ],
-)
-def patient_links(
-    context: dg.AssetExecutionContext, settings: SettingsResource, database: DatabaseResource
-) -> Iterator[Any]:
-    with readable_failures():
-        with database.engine().begin() as connection:
-            update = following.follow(connection, named=settings.settings().link_columns, run_id=context.run.run_id)
-        yield dg.MaterializeResult(
-            data_version=dg.DataVersion(update.inputs),
-            metadata={
-                "summary": _link_summary(update),
-                **_link_columns(update),
-                "relinked": update.followed,
-                "never_seen": update.never_seen,
-                "ambiguous": sum(table.ambiguous for table in update.tables),
-                "absent": sum(table.absent for table in update.tables),
-                "links": sum(table.links for table in update.tables),
-                "columns": _link_table(update),
-                **({"plan": update.plan} if update.plan else {}),
-            },
-            check_results=[
-                dg.AssetCheckResult(
-                    check_name="no_link_is_lost",
-                    passed=update.never_seen == 0,
-                    severity=dg.AssetCheckSeverity.WARN,
-                    metadata={f"{t.table}.{t.column}": t.never_seen for t in update.tables},
-                )
-            ],
-        )
-
-
-def _link_summary(update: following.LinksUpdate) -> str:
-    """All other links in a sentence."""
-    found = sum(table.links for table in update.tables)
-    moved = f"{update.followed:,} led to their patient's new UUID" if update.followed else "all were home already"
-    waiting = sum(table.dangling - table.followed for table in update.tables)
-    trouble = f"; {waiting:,} lead nowhere yet" if waiting else ""
-    return f"{found:,} other links to patients; {moved}{trouble}"
-
-
-def _link_columns(update: following.LinksUpdate) -> dict[str, Any]:
-    """This asset is not a table but a column of several, which the catalogue is told as if they were one table's."""
-    columns = [f"{found.table}.{found.column}" for found in update.tables]
-    schema = [dg.TableColumn(name, "uuid", "the patient whom a row belongs to") for name in columns]
-    return {
-        "dagster/table_name": ", ".join(dict.fromkeys(found.table for found in update.tables)),
-        "dagster/column_schema": dg.TableSchema(schema),
-        "dagster/row_count": sum(found.links for found in update.tables),
-        "dagster/column_lineage": column_lineage(patient_map=dict.fromkeys(columns, ("patient_id",))),
-    }
-
-
-def _link_table(update: following.LinksUpdate) -> dg.MarkdownMetadataValue:
-    lines = ["| column | links | re-linked | ambiguous | absent | never seen |", "|---|---:|---:|---:|---:|---:|"]
-    for found in update.tables:
-        counts = (found.links, found.followed, found.ambiguous, found.absent, found.never_seen)
-        lines.append(f"| {found.table}.{found.column} | {' | '.join(f'{count:,}' for count in counts)} |")
-    return dg.MetadataValue.md("\n".join(lines))

@@ -53,16 +53,6 @@ class InventoryConfig(dg.Config):
     )
 
 
-class PatientMapConfig(dg.Config):
-    """Of a run that reads the patients."""
-
-    accept_missing: bool = Field(
-        default=False,
-        description="Go on although many known patients are missing from the table. Only when they were really "
-        "removed: while a re-import is under way, wait instead.",
-    )
-
-
 CSV_LINEAGE = column_lineage(
     filemaker_export={
         "recid": ("recid",),
@@ -270,22 +260,29 @@ def _inventory_checks(update: InventoryUpdate) -> Iterator[dg.AssetCheckResult]:
     tags={"domain": "clinic", **storage("postgres")},
     pool="database",
     retry_policy=RETRY,
-    description="The identity history: every pair of FileMaker id and patient UUID ever seen, and which of them hold "
-    "now. A re-import gives every patient a new UUID; this history leads what points at the old one to the new one. "
+    description="The identity history: which patient UUID held which FileMaker id, from when to when, how it ended. "
+    "A re-import gives every patient a new UUID; this history leads what points at the old one to the new one. "
     "The data version is a hash of the current pairs, so unchanged patients start nothing downstream.",
     check_specs=[
         dg.AssetCheckSpec(
-            "no_reimport_under_way",
+            "patients_are_plausible",
             asset="patient_map",
             blocking=True,
-            description="Nearly all known patients are in the table. If it fails, a re-import is probably under way: "
-            "nothing was changed; wait and run again, or run with `accept_missing: true` if they were really removed.",
+            description="The FileMaker ids stand where they are expected. If it fails, nothing was changed: see that "
+            "`filemaker_metadata` of the patients still holds `filemaker_id`.",
+        ),
+        dg.AssetCheckSpec(
+            "no_reimport_under_way",
+            asset="patient_map",
+            description="Nearly all known patients are in the table. If not, a re-import may be under way, or they "
+            "were removed. Whoever is back is healed all the same, and nobody else's photographs move.",
         ),
         dg.AssetCheckSpec(
             "ids_are_unambiguous",
             asset="patient_map",
             description="No two patients share a FileMaker id. If not, correct one of the two in the app: until then "
-            "their photographs are linked to neither. psql shows them in fm_migration.ambiguous_identity.",
+            "their photographs are linked to neither. psql shows them in fm_migration.ambiguous_identity, and who held "
+            "an id when in fm_migration.tenure.",
         ),
         dg.AssetCheckSpec(
             "ids_are_well_formed",
@@ -296,17 +293,15 @@ def _inventory_checks(update: InventoryUpdate) -> Iterator[dg.AssetCheckResult]:
     ],
 )
 def patient_map(
-    context: dg.AssetExecutionContext, config: PatientMapConfig, settings: SettingsResource, database: DatabaseResource
+    context: dg.AssetExecutionContext, settings: SettingsResource, database: DatabaseResource
 ) -> Iterator[Any]:
     with readable_failures():
         try:
             with database.engine().begin() as connection:
-                update = staging.stage_patients(
-                    connection, settings.settings(), accept_missing=config.accept_missing, run_id=context.run.run_id
-                )
+                update = staging.stage_patients(connection, run_id=context.run.run_id)
                 table = table_metadata(connection, "fm_migration.patient_identity")
         except ImplausibleInputError as error:
-            yield _refusal("no_reimport_under_way", error)
+            yield _refusal("patients_are_plausible", error)
             raise as_failure(error) from None
         yield dg.MaterializeResult(
             data_version=dg.DataVersion(update.data_version),
@@ -318,21 +313,27 @@ def patient_map(
                     patients={"filemaker_id": ("filemaker_metadata",), "patient_id": ("id",)}
                 ),
             },
-            check_results=list(_identity_checks(update)),
+            check_results=list(_identity_checks(update, settings.settings().tolerated_missing)),
         )
 
 
 def _identity_summary(update: IdentityUpdate) -> str:
     """A reading of the patients in a sentence."""
-    changes = (update.learned, update.retired, update.returned)
-    since = "{:,} ids learned, {:,} retired, {:,} returned".format(*changes) if any(changes) else "nobody has changed"
+    changes = (update.began, update.ended)
+    since = "{:,} tenures have begun, {:,} have ended".format(*changes) if any(changes) else "nobody has changed"
     doubtful = update.ambiguous + update.malformed
     trouble = f"; {doubtful:,} FileMaker ids need a person" if doubtful else ""
     return f"{update.patients:,} patients, {update.with_filemaker_id:,} with a FileMaker id; {since}{trouble}"
 
 
-def _identity_checks(update: IdentityUpdate) -> Iterator[dg.AssetCheckResult]:
-    yield _result("no_reimport_under_way", passed=True, known=update.known, known_present=update.known_present)
+def _identity_checks(update: IdentityUpdate, tolerated_missing: float) -> Iterator[dg.AssetCheckResult]:
+    yield _result("patients_are_plausible", passed=True, with_filemaker_id=update.with_filemaker_id)
+    yield _result(
+        "no_reimport_under_way",
+        passed=update.absent <= update.known * tolerated_missing,
+        known=update.known,
+        known_present=update.known_present,
+    )
     yield _result("ids_are_unambiguous", passed=update.ambiguous == 0, ambiguous=update.ambiguous)
     yield _result("ids_are_well_formed", passed=update.malformed == 0, malformed=update.malformed)
 

@@ -15,6 +15,7 @@ from dagster._core.execution.stats import StepEventStatus
 from fm_migration.defs.failures import readable_failures
 from fm_migration.defs.resources import SettingsResource
 from fm_migration.mail import MailServer, send
+from fm_migration.settings import Settings
 
 
 @dg.run_failure_sensor(
@@ -55,6 +56,20 @@ def mail_failures(context: dg.RunFailureSensorContext, settings: SettingsResourc
     with readable_failures():
         server = MailServer.parse(knobs.smtp_url.get_secret_value())
         send(server, knobs.alert_email, f"fm_migration: {run.job_name} has failed", _letter(context.instance, run))
+
+
+def tell_of_waiting(values: Settings, job: str, reason: str) -> None:
+    """Tell a person, in the same ways as of a failed run, that a job has been waiting for a long time."""
+    if values.alert_url is not None:
+        import httpx
+
+        message = f"waiting for longer than FM_ALERT_AFTER: {reason}"
+        body = {"job": job, "run_id": None, "message": message}
+        httpx.post(values.alert_url.get_secret_value(), json=body, timeout=10).raise_for_status()
+    if values.alert_email and values.smtp_url is not None:
+        server = MailServer.parse(values.smtp_url.get_secret_value())
+        text = f"{job} has been waiting for longer than FM_ALERT_AFTER.\n\nThe sensor in Dagster's UI says why.\n"
+        send(server, values.alert_email, f"fm_migration: {job} is waiting", text)
 
 
 def _letter(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:

@@ -8,15 +8,15 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from fm_migration.clinic.healing import World, decide
 from fm_migration.defs.failures import readable_failures
 from fm_migration.defs.jobs import heal_links, within
 from fm_migration.defs.resources import DatabaseResource, SettingsResource
+from fm_migration.defs.sensors.alerts import tell_of_waiting
 from fm_migration.defs.sensors.runs import ended, links_on_their_way, request
 from fm_migration.ledger import identity
-from fm_migration.linking import applying
-from fm_migration.patience import Seen
+from fm_migration.linking import applying, consuming, following
 from fm_migration.settings import settings as read_settings
+from fm_migration.watching.healing import Decision, Observation, Patients, decide
 
 FINGERPRINT_TAG = "fm/patients"
 
@@ -26,30 +26,41 @@ FINGERPRINT_TAG = "fm/patients"
     minimum_interval_seconds=read_settings().heal_interval_seconds,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Compares the patients with the state of them that the links were made from, and starts heal_links "
-    "when they differ and no re-import is under way. A missed tick costs time, never truth.",
+    "when they differ: at once when everybody known is there, else once the table has stood still, and after a minute "
+    "in any case. Tells a person when it has to wait for longer than FM_ALERT_AFTER.",
 )
 def patients_reimported(
     context: dg.SensorEvaluationContext, settings: SettingsResource, database: DatabaseResource
 ) -> dg.SensorResult:
-    knobs = settings.settings()
-    world = _look(database)
+    values = settings.settings()
+    patients = _read_patients(database)
     decision = decide(
-        world,
-        Seen.from_dict(json.loads(context.cursor)) if context.cursor else None,
+        patients,
+        Observation.from_dict(json.loads(context.cursor)) if context.cursor else None,
         datetime.now(UTC),
-        run_on_its_way=links_on_their_way(context.instance),
-        failures=ended(context.instance, {FINGERPRINT_TAG: world.fingerprint}, [dg.DagsterRunStatus.FAILURE]),
-        settle=timedelta(seconds=knobs.heal_settle_seconds),
-        tolerated_missing=knobs.tolerated_missing,
+        run_is_active=links_on_their_way(context.instance),
+        failures=ended(context.instance, {FINGERPRINT_TAG: patients.fingerprint}, [dg.DagsterRunStatus.FAILURE]),
+        settle=timedelta(seconds=values.heal_settle_seconds),
+        alert_after=timedelta(seconds=values.alert_after),
     )
-    cursor = json.dumps(decision.seen.as_dict())
+    if patients.concerns_nobody:
+        _note_new_patients(database)
+    if decision.alarm:
+        with readable_failures():
+            tell_of_waiting(values, heal_links.name, decision.reason)
+    return _result(context, database, patients, decision)
+
+
+def _result(
+    context: dg.SensorEvaluationContext, database: DatabaseResource, patients: Patients, decision: Decision
+) -> dg.SensorResult:
+    cursor = json.dumps(decision.observation.as_dict())
     if not decision.start:
-        return dg.SensorResult(skip_reason=decision.words, cursor=cursor)
+        return dg.SensorResult(skip_reason=decision.reason, cursor=cursor)
+    tags = {FINGERPRINT_TAG: patients.fingerprint}
     return dg.SensorResult(
-        run_requests=[
-            request(context, decision.words, {FINGERPRINT_TAG: world.fingerprint}, run_config=within(_last(database)))
-        ],
-        asset_events=[dg.AssetObservation("patients", tags={"dagster/data_version": world.fingerprint})],
+        run_requests=[request(context, decision.reason, tags, run_config=within(_last(database)))],
+        asset_events=[dg.AssetObservation("patients", tags={"dagster/data_version": patients.fingerprint})],
         cursor=cursor,
     )
 
@@ -59,11 +70,21 @@ def _last(database: DatabaseResource) -> applying.LastApplied | None:
         return applying.last_applied(connection)
 
 
-def _look(database: DatabaseResource) -> World:
+def _read_patients(database: DatabaseResource) -> Patients:
     # A look that fails fails its tick, which Dagster keeps with the message of the exception.
     with readable_failures(), database.engine().connect() as connection:
-        consumed = applying.consumed_fingerprint(connection)
+        consumed = consuming.consumed(connection)
         fingerprint = identity.read_state(connection).fingerprint
-        differs = consumed is not None and fingerprint != consumed
-        known, present = identity.read_presence(connection) if differs else (0, 0)
-    return World(fingerprint, consumed, known, present)
+        if consumed.fingerprint is None or fingerprint == consumed.fingerprint:
+            return Patients(fingerprint, consumed.fingerprint, undone_plan=consumed.undone_plan)
+        known, present = identity.read_presence(connection)
+        # Where the two consumers differ, a run has broken off between them, and there is something left to do.
+        nobody = consumed.fingerprint != "" and identity.concerns_nobody(connection)
+    return Patients(fingerprint, consumed.fingerprint, known, present, concerns_nobody=nobody)
+
+
+def _note_new_patients(database: DatabaseResource) -> None:
+    """Take newly registered patients into the history without a run: nothing hangs on them yet."""
+    engine = database.engine().execution_options(isolation_level="REPEATABLE READ")
+    with readable_failures(), engine.begin() as connection:
+        following.note_new_patients(connection)
