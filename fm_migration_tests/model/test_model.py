@@ -1,0 +1,64 @@
+"""The machine at play: whatever happens in whatever order, the judge is content.
+
+FM_MODEL_SEED repeats a run (the first lines of the test run say its seed, another one each time), FM_MODEL_STEPS makes it
+longer, and FM_MODEL_WITHOUT leaves rules of the machine out, so that one known fault does not hide the next:
+`FM_MODEL_WITHOUT=swap_image_ids,delete_an_image`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from fm_migration_tests.model.driver import Driver
+from fm_migration_tests.model.machine import Clinic
+
+SEED = int(os.environ.get("FM_MODEL_SEED") or 1)
+STEPS = int(os.environ.get("FM_MODEL_STEPS") or 0)
+WITHOUT = [name for name in os.environ.get("FM_MODEL_WITHOUT", "").split(",") if name]
+IN_A_LIFE = 50
+
+
+def _play(driver: Driver, steps: int) -> None:
+    """Lives of fifty steps each, until there were so many steps."""
+    for name in WITHOUT:
+        assert hasattr(Clinic, name), f"FM_MODEL_WITHOUT names no rule of the machine: {name}"
+    here: type[Clinic] = type("Here", (Clinic,), {"driver": driver, **dict.fromkeys(WITHOUT)})
+    number = SEED
+    while here.steps < steps:
+        lives = max(1, (steps - here.steps) // IN_A_LIFE)
+        run_state_machine_as_test(seed(number)(here), settings=_settings(lives))
+        number += 1
+    rate = here.steps / here.seconds
+    sys.stdout.write(f"{here.steps} steps in {here.seconds:.0f} s, {rate:.0f} a second, from the seed {SEED}\n")
+    assert here.steps >= steps
+
+
+def _settings(lives: int) -> settings:
+    return settings(
+        max_examples=lives,
+        stateful_step_count=IN_A_LIFE,
+        deadline=None,
+        # Another sequence in each run, in CI too, where hypothesis would choose the same ones for ever.
+        derandomize=False,
+        database=None,
+        report_multiple_bugs=False,
+        phases=[Phase.explicit, Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_some_hundred_steps_of_a_clinics_life(driver: Driver) -> None:
+    _play(driver, STEPS or 400)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+def test_twenty_thousand_steps_of_a_clinics_life(driver: Driver) -> None:
+    _play(driver, max(STEPS, 20_000))
