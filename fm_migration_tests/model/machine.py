@@ -6,6 +6,7 @@ Belongs here: the rules of the machine and what each draws. Does not belong here
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 
@@ -25,14 +26,20 @@ MOST_THINGS = 12
 #: Statements that a disturbance may come before; a step has between ten and seventy.
 MOST_STATEMENTS = 60
 
-persons = st.sampled_from(PERSONS)
+#: Rules that a run leaves out, by name, so that one known fault does not hide the next. `twins` leaves out the person
+#: whose id is another one's in lower case, `wrong_ids` the ids of others.
+WITHOUT = frozenset(name for name in os.environ.get("FM_MODEL_WITHOUT", "").split(",") if name)
+HABITS = frozenset(("twins", "wrong_ids"))
+
+persons = st.sampled_from([name for name in PERSONS if name != "eve" or "twins" not in WITHOUT])
 recids = st.sampled_from(RECIDS)
 days = st.sampled_from(tuple(DAYS))
 texts = st.sampled_from(("Edited", "Wound", "see letter"))
 nth = st.integers(0, 11)
 statements = st.integers(1, MOST_STATEMENTS)
 #: Which id a row is given: the person's own, none, that of another person, or the own in lower case.
-kinds_of_id = st.sampled_from(("own", "own", "own", "none", "another", "lower"))
+_KINDS = ("own", "own", "own", "none", "lower", "another")
+kinds_of_id = st.sampled_from([kind for kind in _KINDS if kind != "another" or "wrong_ids" not in WITHOUT])
 
 
 def an_id(person: str, kind: str, other: str) -> str | None:
@@ -350,10 +357,11 @@ class Clinic(RuleBasedStateMachine):
             self.play.read()
         self.play.plan(full=full)
 
-    @precondition(lambda self: self.play.plans)
+    @precondition(lambda self: self.play.placing)
     @rule(index=st.sampled_from((0, 0, 0, 1, 2, 5)))
     def apply(self, index: int) -> None:
-        self.play.apply(self.play.plans[-1 - index % len(self.play.plans)])
+        """A plan may be applied long after it was made."""
+        self.play.apply(self.play.placing[-1 - index % len(self.play.placing)])
 
     @rule()
     def heal(self) -> None:
@@ -372,7 +380,7 @@ class Clinic(RuleBasedStateMachine):
 
     @rule(step=st.sampled_from(("follow", "plan", "apply", "undo")), statement=statements)
     def be_killed(self, step: str, statement: int) -> None:
-        plans = list(self.play.done) if step == "undo" else self.play.plans
+        plans = list(self.play.done) if step == "undo" else self.play.placing
         if step in ("apply", "undo") and not plans:
             return
         self.play.killed(step, statement, plans[-1] if step in ("apply", "undo") else None)

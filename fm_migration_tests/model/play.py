@@ -87,6 +87,8 @@ class Play:
     people: People = field(default_factory=People)
     things: Things = field(default_factory=Things)
     plans: list[int] = field(default_factory=list)
+    #: Those of `plans` that place photographs; a following is done as it is planned.
+    placing: list[int] = field(default_factory=list)
     done: dict[int, Done] = field(default_factory=dict)
     #: Rows of the patients' table that a re-import has deleted and not created again yet: person and id as written.
     missing: list[tuple[str, str | None]] = field(default_factory=list)
@@ -311,6 +313,7 @@ class Play:
         self._nothing_happened("planning")
         self._know_images()
         self.plans.append(planned.number)
+        self.placing.append(planned.number)
         self._states_add_up()
         return planned
 

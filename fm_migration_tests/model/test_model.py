@@ -1,7 +1,7 @@
 """The machine at play: whatever happens in whatever order, the judge is content.
 
 FM_MODEL_SEED repeats a run (the first lines of the test run say its seed, another one each time), FM_MODEL_STEPS makes it
-longer, and FM_MODEL_WITHOUT leaves rules of the machine out, so that one known fault does not hide the next:
+longer, FM_MODEL_SHRINK=no shows the first counterexample as it was found, and FM_MODEL_WITHOUT leaves rules of the machine out, so that one known fault does not hide the next:
 `FM_MODEL_WITHOUT=swap_image_ids,delete_an_image`.
 """
 
@@ -15,19 +15,19 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from fm_migration_tests.model.driver import Driver
-from fm_migration_tests.model.machine import Clinic
+from fm_migration_tests.model.machine import HABITS, WITHOUT, Clinic
 
 SEED = int(os.environ.get("FM_MODEL_SEED") or 1)
 STEPS = int(os.environ.get("FM_MODEL_STEPS") or 0)
-WITHOUT = [name for name in os.environ.get("FM_MODEL_WITHOUT", "").split(",") if name]
+SHRINK = os.environ.get("FM_MODEL_SHRINK") != "no"
 IN_A_LIFE = 50
 
 
 def _play(driver: Driver, steps: int) -> None:
     """Lives of fifty steps each, until there were so many steps."""
-    for name in WITHOUT:
-        assert hasattr(Clinic, name), f"FM_MODEL_WITHOUT names no rule of the machine: {name}"
-    here: type[Clinic] = type("Here", (Clinic,), {"driver": driver, **dict.fromkeys(WITHOUT)})
+    rules = WITHOUT - HABITS
+    assert all(hasattr(Clinic, name) for name in rules), f"the machine has not all of these rules: {sorted(rules)}"
+    here: type[Clinic] = type("Here", (Clinic,), {"driver": driver, **dict.fromkeys(rules)})
     number = SEED
     while here.steps < steps:
         lives = max(1, (steps - here.steps) // IN_A_LIFE)
@@ -47,7 +47,7 @@ def _settings(lives: int) -> settings:
         derandomize=False,
         database=None,
         report_multiple_bugs=False,
-        phases=[Phase.explicit, Phase.generate, Phase.shrink],
+        phases=[Phase.generate, *([Phase.shrink] if SHRINK else [])],
         suppress_health_check=list(HealthCheck),
     )
 
