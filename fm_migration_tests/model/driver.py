@@ -1,7 +1,7 @@
 """The one door from the model to the code under test and to its real database.
 
 Belongs here: what the clinic does as plain rows, our own steps by the names that the model has for them, and ways to
-disturb a step (a process killed at a statement, staff or another run in the middle of it). When the code's own functions
+disturb a step (a process killed at a statement, staff or another run in the middle of it). When the code's functions
 get other names, this module changes and no other. Does not belong here: any expectation.
 """
 
@@ -53,7 +53,6 @@ where relation.relkind = 'r' and namespace.nspname = 'fm_migration'
 _OTHERS = text("select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
 _PLANS = text("select id from fm_migration.link_plan where applied_at is not null order by id")
 LOCK_WAIT = "20ms"
-KILLED = "killed"
 
 Statement = tuple[str, dict[str, Any]]
 
@@ -121,7 +120,7 @@ class Driver:
                 tables[table][key] = row
         return View({table: dict(sorted(rows.items())) for table, rows in tables.items()})
 
-    # --- what we read ---------------------------------------------------------------------------------------------------
+    # --- what we read -------------------------------------------------------------------------------------------------
 
     def read_export(self, rows: Sequence[Photograph]) -> None:
         self.world.export(*rows)
@@ -138,7 +137,7 @@ class Driver:
     def read_patients(self) -> None:
         self.world.read_patients(accept_missing=True)
 
-    # --- what we do -----------------------------------------------------------------------------------------------------
+    # --- what we do ---------------------------------------------------------------------------------------------------
 
     def follow(self) -> list[int]:
         """Read the patients and lead every link home by the history; the numbers of the plans that did it."""
@@ -146,8 +145,8 @@ class Driver:
         plan = self.world.relink().plan
         return [plan] if plan else []
 
-    def plan(self, *, full: bool = False) -> Planned:
-        """Plan the photographs; `full` forgets what was decided before. Today every plan is a full one."""
+    def plan(self, *, full: bool = False) -> Planned:  # noqa: ARG002  # every plan is a full one, as yet
+        """Plan the photographs; `full` looks at everything and not only at what has changed."""
         plan = self.world.plan()
         return Planned(plan.id, plan.changes)
 
@@ -185,7 +184,7 @@ class Driver:
         with self.world.engine.begin() as connection:
             return identity.read_state(connection).fingerprint != applying.consumed_fingerprint(connection)
 
-    # --- what it says ---------------------------------------------------------------------------------------------------
+    # --- what it says -------------------------------------------------------------------------------------------------
 
     def row_states(self) -> Counter[str]:
         """How many rows of the export are in each state."""
@@ -207,7 +206,7 @@ class Driver:
         with self.world.engine.connect() as connection:
             return list(connection.execute(_PLANS).scalars())
 
-    # --- how a step is disturbed ------------------------------------------------------------------------------------------
+    # --- how a step is disturbed --------------------------------------------------------------------------------------
 
     def in_the_middle(self, step: Callable[[], Any], statement: int, disturb: Callable[[], None]) -> Any:
         """Do a step, and `disturb` once before its so-manieth statement."""
@@ -215,7 +214,7 @@ class Driver:
             return step()
 
     def killed(self, step: str, argument: int | None, statement: int) -> bool:
-        """Have a process of its own do a step and end itself by SIGKILL before a statement; False when it came to its end."""
+        """Have a process do a step and end itself by SIGKILL before a statement; False when it came to its end."""
         arguments = (self.world.url, str(self.world.folder), step, argument, statement)
         process = _server().Process(target=_doomed, args=arguments)
         process.start()
@@ -223,7 +222,7 @@ class Driver:
         self._wait_until_alone()
         if process.exitcode not in (0, 3, -signal.SIGKILL):
             raise AssertionError(f"the process ended with {process.exitcode}")
-        return process.exitcode == -signal.SIGKILL
+        return bool(process.exitcode == -signal.SIGKILL)
 
     def _wait_until_alone(self) -> None:
         """The server may need a moment to see that its client is gone."""

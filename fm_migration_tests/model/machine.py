@@ -11,13 +11,13 @@ import time
 from dataclasses import replace
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from fm_migration_tests.clinic.linking import Photograph, image_id
 from fm_migration_tests.model import driver as door
 from fm_migration_tests.model.driver import Driver
 from fm_migration_tests.model.people import OWN_ID, PERSONS
-from fm_migration_tests.model.play import DAYS, NOBODYS, Play, is_imports
+from fm_migration_tests.model.play import DAYS, NOBODYS, Play
 from fm_migration_tests.model.things import BATCHES, DOCUMENTS, IMAGES, Cell, recid_of
 
 RECIDS = tuple(str(number) for number in range(101, 109))
@@ -63,11 +63,12 @@ class Clinic(RuleBasedStateMachine):
     def teardown(self) -> None:
         type(self).seconds += time.monotonic() - self.started
 
-    def check_invariants(self, *arguments: object, **options: object) -> None:
+    @invariant()
+    def every_count_is_right(self) -> None:
         type(self).steps += 1
-        super().check_invariants(*arguments, **options)
+        assert list(self.play.judge.miscounted(self.play.view)) == []
 
-    # --- where it begins --------------------------------------------------------------------------------------------------
+    # --- where it begins ----------------------------------------------------------------------------------------------
 
     @initialize(
         salt=st.integers(0, 3),
@@ -79,9 +80,7 @@ class Clinic(RuleBasedStateMachine):
         self.play.salt = salt
         for person in sorted(there):
             self.play.patient(person)
-        self.rows = [
-            Photograph(recid, OWN_ID[person], day) for recid, (person, day) in zip(RECIDS, rows, strict=False)
-        ]
+        self.rows = [Photograph(recid, OWN_ID[person], day) for recid, (person, day) in zip(RECIDS, rows, strict=False)]
         if first in ("imported", "stale"):
             self._imported_by_the_clinic(stale=first == "stale")
         self.play.photographs(*self.rows)
@@ -99,7 +98,7 @@ class Clinic(RuleBasedStateMachine):
                     target = here[0] if not stale else target or self.play.mint()
                     self.play.imported(target, *mine, day=day, person=person if stale else None)
 
-    # --- what there is ----------------------------------------------------------------------------------------------------
+    # --- what there is ------------------------------------------------------------------------------------------------
 
     def present(self, index: int) -> str:
         rows = list(self.play.people.present)
@@ -127,7 +126,7 @@ class Clinic(RuleBasedStateMachine):
         self.rows = rows
         self.play.export(*(rows or [NOBODYS]))
 
-    # --- the patients' table ----------------------------------------------------------------------------------------------
+    # --- the patients' table ------------------------------------------------------------------------------------------
 
     @precondition(lambda self: len(self.play.people.present) < MOST_ROWS)
     @rule(person=persons, kind=kinds_of_id, other=persons)
@@ -194,7 +193,7 @@ class Clinic(RuleBasedStateMachine):
     def restore_the_patients(self) -> None:
         self.play.restore_patients()
 
-    # --- FileMaker and the bucket -----------------------------------------------------------------------------------------
+    # --- FileMaker and the bucket -------------------------------------------------------------------------------------
 
     @rule(recid=recids, person=persons, day=days)
     def export_a_row_more(self, recid: str, person: str, day: str) -> None:
@@ -259,7 +258,7 @@ class Clinic(RuleBasedStateMachine):
         else:
             self.play.objects(*names, replaced=chosen)
 
-    # --- the clinic's own import, and staff -------------------------------------------------------------------------------
+    # --- the clinic's own import, and staff ---------------------------------------------------------------------------
 
     @precondition(lambda self: self.has_room())
     @rule(person=persons, chosen=st.sets(recids, min_size=1, max_size=4), stale=st.booleans(), index=nth)
@@ -341,7 +340,7 @@ class Clinic(RuleBasedStateMachine):
     def relate_two_patients(self, one: int, other: int) -> None:
         self.play.relation(self.present(one), self.present(other))
 
-    # --- our own steps ----------------------------------------------------------------------------------------------------
+    # --- our own steps ------------------------------------------------------------------------------------------------
 
     @rule()
     def read(self) -> None:
@@ -419,6 +418,3 @@ class Clinic(RuleBasedStateMachine):
         def restore_a_photograph(self, index: int) -> None:
             removed = sorted(self.play.things.removed)
             self.play.restore(removed[index % len(removed)])
-
-
-__all__ = ["Clinic", "is_imports"]

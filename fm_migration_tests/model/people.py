@@ -65,8 +65,7 @@ class People:
     def are_two(self, written: str) -> bool:
         """Whether ids that differ from this one in case only have existed beside it, so that they are two ids."""
         spellings = [
-            {held for held in reading.values() if held and held.lower() == written.lower()}
-            for reading in self.readings
+            {held for held in reading.values() if held and held.lower() == written.lower()} for reading in self.readings
         ]
         return any(len(each) > 1 for each in spellings)
 
@@ -84,7 +83,7 @@ class People:
         """
         counts: list[int] = []
         before: set[str] = set()
-        owed, last = 0, {}
+        owed, last = 0, Reading()
         for reading in self.readings:
             now = set(self.holders(written, reading))
             if len(before) + owed > 1:
@@ -115,10 +114,10 @@ class People:
         written = self.readings[went][row]
         if written is None or self.parties(written)[went] != 1:
             return None
-        heir = self._next_holder(row, written, went)
-        if heir is None or heir in self.latest:
-            return heir
-        return self._successor(heir, passed | {row})
+        follower = self._next_holder(row, written, went)
+        if follower is None or follower in self.latest:
+            return follower
+        return self._successor(follower, passed | {row})
 
     def _next_holder(self, row: str, written: str, went: int) -> str | None:
         """Who alone held an id next after the row that went with it, and holds it still or until it went too."""
@@ -127,9 +126,7 @@ class People:
             holders = self.holders(written, reading)
             if holders:
                 (heir, *others) = holders
-                kept = all(
-                    heir in self.holders(written, later) for later in self.readings[number:] if heir in later
-                )
+                kept = all(heir in self.holders(written, later) for later in self.readings[number:] if heir in later)
                 shared = heir in self.latest and parties[-1] != 1
                 if others or parties[number] != 1 or self.met(row, heir) or not kept or shared:
                     return None

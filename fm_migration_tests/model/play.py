@@ -1,14 +1,13 @@
 """The model and the real database side by side: what happens is done in both, and each step of ours is judged.
 
-Belongs here: every event of the clinic's life and every step of ours, in one line for the tests. Does not belong here: a
-rule (`rules`), or a call into the code under test (`driver`).
+Belongs here: every event of the clinic's life and every step of ours, in one line for the tests. Does not belong here:
+a rule (`rules`), or a call into the code under test (`driver`).
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +15,7 @@ from fm_migration_tests.clinic.linking import DUMP, Photograph, filemaker_id, im
 from fm_migration_tests.model import driver as door
 from fm_migration_tests.model.driver import Driver, Planned, Refused, Statement
 from fm_migration_tests.model.people import OWN_ID, People
-from fm_migration_tests.model.rules import Judge, is_imports
+from fm_migration_tests.model.rules import Judge
 from fm_migration_tests.model.things import (
     BATCHES,
     DOCUMENTS,
@@ -37,6 +36,9 @@ from fm_migration_tests.model.undoing import Done, judge_undo
 _PATIENT = """
 insert into patients (id, first_name, last_name, archived, created_at, updated_at, filemaker_metadata)
 values (:id, 'Test', 'Person', false, now(), now(), jsonb_build_object('filemaker_id', cast(:held as text)))
+"""
+_WRITE_ID = """
+update patients set filemaker_metadata = jsonb_build_object('filemaker_id', cast(:held as text)) where id = :id
 """
 _BATCH = """
 insert into images_batch (id, content_type_id, object_id, name, description, uploaded_by_id, uploaded_at, image_count)
@@ -75,7 +77,7 @@ NOBODYS = Photograph("900", filemaker_id("Nobody"))
 DAYS = {"10/18/2016": "18 Oct 2016", "10/19/2016": "19 Oct 2016", "": "Undated"}
 
 
-class Unfair(AssertionError):
+class Unfair(AssertionError):  # noqa: N818  # a verdict
     """A verdict of the judge."""
 
 
@@ -108,7 +110,7 @@ class Play:
         self.minted += 1
         return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self.salt} {self.minted}"))
 
-    # --- the patients' table --------------------------------------------------------------------------------------------
+    # --- the patients' table ------------------------------------------------------------------------------------------
 
     def patient(self, person: str, *, holds: str | None = "own", row: str | None = None) -> str:
         """A row of the app for a person; it holds the person's own FileMaker id, another one as given, or none."""
@@ -120,8 +122,7 @@ class Play:
 
     def write_id(self, row: str, written: str | None) -> None:
         """Somebody corrects, clears or spoils the FileMaker id of a row that is there."""
-        change = "update patients set filemaker_metadata = jsonb_build_object('filemaker_id', cast(:held as text)) where id = :id"
-        self.driver.write((change, {"id": row, "held": written}))
+        self.driver.write((_WRITE_ID, {"id": row, "held": written}))
         self.people.present[row] = written
         self._look()
 
@@ -167,7 +168,7 @@ class Play:
         (row,) = [row for row in self.people.present if self.people.person[row] == person]
         return row
 
-    # --- FileMaker and the bucket ---------------------------------------------------------------------------------------
+    # --- FileMaker and the bucket -------------------------------------------------------------------------------------
 
     def export(self, *rows: Photograph) -> None:
         """FileMaker exports these rows, and we read them."""
@@ -175,7 +176,7 @@ class Play:
         self.things.read_export(list(rows))
 
     def objects(self, *names: str, replaced: str = "") -> None:
-        """The bucket holds these originals, one of them perhaps with other bytes than before, and we have listed them."""
+        """The bucket holds these originals, one of them perhaps with other bytes, and we have listed them."""
         if replaced:
             self.things.versions[replaced] = self.things.versions.get(replaced, 0) + 1
         self.driver.read_objects({name: self.things.versions.get(name, 0) for name in sorted(names)})
@@ -185,7 +186,7 @@ class Play:
         self.export(*rows)
         self.objects(*{f"{row.recid}.jpg" for row in rows})
 
-    # --- the clinic's own import, and staff -----------------------------------------------------------------------------
+    # --- the clinic's own import, and staff ---------------------------------------------------------------------------
 
     def imported(self, patient: str, *recids: str, day: str = "10/18/2016", person: str | None = None) -> str:
         """A batch as the clinic's own command has made it, under a row or under a UUID of `person` that nobody read."""
@@ -222,9 +223,9 @@ class Play:
 
     def _images(self, batch: str, keys: Mapping[str, str | None], account: str | None) -> list[Statement]:
         images: list[Statement] = []
-        for key, filemaker_id in keys.items():
+        for key, claim in keys.items():
             values = {"id": self.mint(), "batch": batch, "key": key, "name": key.rpartition("/")[2]}
-            images.append((_IMAGE, {**values, "account": account, "filemaker_id": filemaker_id}))
+            images.append((_IMAGE, {**values, "account": account, "filemaker_id": claim}))
         return [*images, (_RECOUNT, {})]
 
     def document(self, patient: str) -> str:
@@ -294,7 +295,7 @@ class Play:
         self.things.writer |= dict.fromkeys(done.cells, writer)
         return before
 
-    # --- our own steps --------------------------------------------------------------------------------------------------
+    # --- our own steps ------------------------------------------------------------------------------------------------
 
     def read(self) -> None:
         self.driver.read_patients()
@@ -372,11 +373,13 @@ class Play:
             complaints.append("never ends: a second following has led links again")
         full = self.plan(full=True) if door.CAN_PLAN_INCREMENTALLY else again
         if full.changes or self.driver.row_states() != states:
-            complaints.append(f"incremental is not full: {full.changes} changes, {states} and {self.driver.row_states()}")
+            complaints.append(
+                f"incremental is not full: {full.changes} changes, {states} and {self.driver.row_states()}"
+            )
         self._look()
         self._fair(complaints)
 
-    # --- disturbed steps ------------------------------------------------------------------------------------------------
+    # --- disturbed steps ----------------------------------------------------------------------------------------------
 
     def killed(self, step: str, statement: int, plan: int | None = None) -> bool:
         """A process does a step and is killed before a statement: all of the step has happened, or nothing."""
@@ -398,7 +401,9 @@ class Play:
             return
         self.undo(plan)
 
-    def disturbed_apply(self, plan: int, statement: int, statements: Sequence[Statement], cells: Iterable[Cell]) -> bool:
+    def disturbed_apply(
+        self, plan: int, statement: int, statements: Sequence[Statement], cells: Iterable[Cell]
+    ) -> bool:
         """Staff write these cells in the middle of an apply; False when it was refused."""
         wrote = False
 
@@ -433,7 +438,7 @@ class Play:
         self._fair(self.judge.judge_step(before, self.view))
         self._know_images()
 
-    # --- verdicts -------------------------------------------------------------------------------------------------------
+    # --- verdicts -----------------------------------------------------------------------------------------------------
 
     def _judged(self, plans: Sequence[int], by_staff: frozenset[Cell] = frozenset()) -> None:
         """See what a step of ours has done, have it judged, and write down which plan did it."""
@@ -495,7 +500,7 @@ class Play:
         if found:
             raise Unfair("\n".join([*found, "", *self.picture()]))
 
-    # --- what there is to see -------------------------------------------------------------------------------------------
+    # --- what there is to see -----------------------------------------------------------------------------------------
 
     def page(self, row: str) -> list[str]:
         """The names of the photographs on somebody's page."""
@@ -534,18 +539,3 @@ class Play:
         for cell, target in self.view.link_cells():
             if cell.table != BATCHES:
                 yield f"{cell.table}.{cell.column} -> {self.people.name(target)}"
-
-
-@contextmanager
-def unfair(words: str) -> Iterator[None]:
-    """The judge must complain in these words."""
-    try:
-        yield
-    except Unfair as verdict:
-        assert words in str(verdict), f"another verdict than {words!r}: {verdict}"
-        return
-    raise AssertionError(f"the judge should have said {words!r}")
-
-
-Step = Callable[[], object]
-__all__ = ["DAYS", "Play", "Step", "Unfair", "is_imports", "unfair"]

@@ -15,13 +15,11 @@ from fm_migration_tests.model.people import People
 from fm_migration_tests.model.things import (
     BATCHES,
     IMAGES,
-    IMPORTED,
     LINKS,
     PATIENTS,
     STAFF,
     Cell,
     Difference,
-    RowOf,
     Things,
     View,
     difference,
@@ -53,7 +51,7 @@ class Judge:
             *self._overwritten(before, after, done, by_staff),
             *self._misled(before, after, done),
             *self._misplaced(before, after, by_staff),
-            *self._made(before, after, done),
+            *self._made(after, done),
             *self.doubled(before, after),
             *self.miscounted(after),
         ]
@@ -67,7 +65,8 @@ class Judge:
                 continue
             old, new = before.value(cell), after.value(cell)
             if cell.column == "filemaker_id" and cell.row in self.things.uploaded:
-                yield f"believed a name: {before[cell.table][cell.row]['s3_key']} was uploaded by a person, and is taken for a photograph of FileMaker's"
+                key = before[cell.table][cell.row]["s3_key"]
+                yield f"believed a name: a person uploaded {key}, and it is taken for a photograph of FileMaker's"
             elif cell.table == PATIENTS:
                 yield f"touched: the patients' table is not ours ({cell.column} of {self.name(cell.row)})"
             elif cell in self.things.edited:
@@ -90,7 +89,8 @@ class Judge:
             if cell.table == BATCHES and self._moves_whole(cell.row, new, before):
                 continue
             if old in before[PATIENTS]:
-                yield f"taken away: {self.words(cell, before)} of {self.name(old)}, who is there, went to {self.name(new)}"
+                words = self.words(cell, before)
+                yield f"taken away: {words} of {self.name(old)}, who is there, went to {self.name(new)}"
             elif new not in self.people.person:
                 yield f"misled: {self.words(cell, before)} was led to a UUID that never was"
             elif not self._may_lead(old, new, before):
@@ -161,9 +161,11 @@ class Judge:
     def _only_another_day(self, image: str, went: str, came: str, before: View) -> bool:
         """A photograph may be sorted into another batch on the page where it is, when it is ours to sort."""
         same = went == came or (went not in before[PATIENTS] and self.people.may_follow(went, came))
-        return same and recid_of(before[IMAGES][image]) is not None and not self.things.contradicts(before[IMAGES][image])
+        return (
+            same and recid_of(before[IMAGES][image]) is not None and not self.things.contradicts(before[IMAGES][image])
+        )
 
-    def _made(self, before: View, after: View, done: Difference) -> Iterable[str]:
+    def _made(self, after: View, done: Difference) -> Iterable[str]:
         for table, row in done.added:
             if table == IMAGES:
                 yield from self._made_image(row, after)
@@ -219,7 +221,8 @@ class Judge:
                 continue
             heir = self.people.must_follow(target) or self._clearly_recognised(target, view)
             if heir:
-                yield f"not healed: {self.words(cell, view)} still points at {self.name(target)}, who is {self.name(heir)} now"
+                words = self.words(cell, view)
+                yield f"not healed: {words} still points at {self.name(target)}, who is {self.name(heir)} now"
 
     def _was_undone(self, cell: Cell) -> bool:
         return self.things.writer.get(cell, STAFF).who == "undo"
@@ -230,13 +233,19 @@ class Judge:
         if heir is None or self.people.person.get(former) != self.people.person[heir]:
             return None
         images = [image for image in view[IMAGES] if view.target(image) == former]
-        plain = all(recid_of(view[IMAGES][image]) and not self.things.in_place_by_staff(image, view) for image in images)
+        plain = all(self._is_plainly_imported(image, view) for image in images)
         homes = {
             self.people.must_be_home(row.contact)
             for image in images
             for row in self.things.rows_of(recid_of(view[IMAGES][image]) or "")
         }
         return heir if plain and homes == {heir} else None
+
+    def _is_plainly_imported(self, image: str, view: View) -> bool:
+        """Whether an image shows an original of the dump that is there, and people have left it where it was."""
+        key = str(view[IMAGES][image]["s3_key"])
+        originals = self.things.originals_of(recid_of(view[IMAGES][image]) or "")
+        return originals == [key.removeprefix(DUMP)] and not self.things.in_place_by_staff(image, view)
 
     def _not_shown(self, view: View) -> Iterable[str]:
         for row in self.things.export:
@@ -272,7 +281,3 @@ class Judge:
         if any(self.things.writer.get(cell) == STAFF for cell in cells):
             return False
         return view.target(image) not in view[PATIENTS] or self._we_put(image, view)
-
-
-def is_imports(batch: RowOf) -> bool:
-    return str(batch["name"]).endswith(IMPORTED)

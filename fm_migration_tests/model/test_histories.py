@@ -1,7 +1,7 @@
 """Each odd history that has once put a photograph or a document on a stranger's page, or nearly: told in a few lines.
 
-The judge looks at every step (`play`), so a test says only what else must be seen at the end. The machine beside this file
-finds such histories by itself; those here are the named ones, to be read.
+The judge looks at every step (`play`), so a test says only what else must be seen at the end. The machine beside this
+file finds such histories by itself; those here are the named ones, to be read.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ def test_what_is_ambiguous_is_settled_by_a_person_and_can_be_undone(play: Play) 
     assert play.owner_of(letter) == anna
 
 
-# --- 2: follow first ----------------------------------------------------------------------------------------------------
+# --- 2: follow first --------------------------------------------------------------------------------------------------
 
 
 def test_a_half_re_import_heals_those_who_are_back(play: Play) -> None:
@@ -322,7 +322,7 @@ def test_a_uuid_under_which_all_speaks_for_one_person_is_recognised_with_its_doc
     assert play.page(anna) == ["101.jpg", "102.jpg", "shoe.jpg"]
 
 
-# --- 6: what people decide ----------------------------------------------------------------------------------------------
+# --- 6: what people decide --------------------------------------------------------------------------------------------
 
 
 def test_what_staff_have_placed_outlives_an_absence(play: Play) -> None:
@@ -426,7 +426,7 @@ def test_what_staff_have_edited_survives_everything(play: Play) -> None:
     play.heal()
 
 
-# --- 7: every original has a state --------------------------------------------------------------------------------------
+# --- 7: every original has a state ------------------------------------------------------------------------------------
 
 
 def test_a_second_original_of_one_recid_is_in_a_state(play: Play) -> None:

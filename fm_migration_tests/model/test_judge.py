@@ -1,7 +1,7 @@
-"""The judge judged: wrong outcomes made by hand, each of which it must reject, beside the right ones that it must accept.
+"""The judge judged: wrong outcomes made by hand, which it must reject, beside the right ones, which it must accept.
 
-A judge that accepts everything proves nothing. Here the code under test does nothing; the tests themselves write what it
-might have written into a view, so neither database nor plan is needed.
+A judge that accepts everything proves nothing. Here the code under test does nothing; the tests themselves write what
+it might have written into a view, so neither database nor plan is needed.
 """
 
 from __future__ import annotations

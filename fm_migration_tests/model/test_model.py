@@ -1,8 +1,12 @@
 """The machine at play: whatever happens in whatever order, the judge is content.
 
-FM_MODEL_SEED repeats a run (the first lines of the test run say its seed, another one each time), FM_MODEL_STEPS makes it
-longer, FM_MODEL_SHRINK=no shows the first counterexample as it was found, and FM_MODEL_WITHOUT leaves rules of the machine out, so that one known fault does not hide the next:
-`FM_MODEL_WITHOUT=swap_image_ids,delete_an_image`.
+A run says its seed in its first lines, another one each time. To look closer:
+
+    FM_MODEL_SEED=n      plays the same sequences again
+    FM_MODEL_STEPS=n     plays so many steps
+    FM_MODEL_LIFE=n      begins a new clinic after so many; few make counterexamples that are short as they are found
+    FM_MODEL_SHRINK=no   does not look for the shortest counterexample, which takes up to five minutes
+    FM_MODEL_WITHOUT=..  leaves out rules of the machine, so that one known fault does not hide the next
 """
 
 from __future__ import annotations
@@ -20,11 +24,11 @@ from fm_migration_tests.model.machine import HABITS, WITHOUT, Clinic
 SEED = int(os.environ.get("FM_MODEL_SEED") or 1)
 STEPS = int(os.environ.get("FM_MODEL_STEPS") or 0)
 SHRINK = os.environ.get("FM_MODEL_SHRINK") != "no"
-IN_A_LIFE = 50
+IN_A_LIFE = int(os.environ.get("FM_MODEL_LIFE") or 50)
 
 
 def _play(driver: Driver, steps: int) -> None:
-    """Lives of fifty steps each, until there were so many steps."""
+    """One clinic's life after the other, until there were so many steps."""
     rules = WITHOUT - HABITS
     assert all(hasattr(Clinic, name) for name in rules), f"the machine has not all of these rules: {sorted(rules)}"
     here: type[Clinic] = type("Here", (Clinic,), {"driver": driver, **dict.fromkeys(rules)})

@@ -21,8 +21,6 @@ LINKS = (
     (RELATIONS, "from_object_id"),
     (RELATIONS, "to_object_id"),
 )
-#: What the names of batches look like that the clinic's import and ours make.
-IMPORTED = "(FileMaker Import)"
 
 RowOf = dict[str, Any]
 
