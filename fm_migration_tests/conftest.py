@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -42,6 +43,15 @@ DAEMONS = (
 SAMPLE_SIZE = 0.02
 
 
+def pytest_configure() -> None:
+    """Another seed for the machine of the model in each test run; its processes inherit it."""
+    os.environ.setdefault("FM_MODEL_SEED", str(secrets.randbelow(1_000_000)))
+
+
+def pytest_report_header() -> str:
+    return f"model: FM_MODEL_SEED={os.environ['FM_MODEL_SEED']} plays the same sequences again"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Modules with daemons go first, then the other slow ones: whoever begins the longest last keeps all waiting."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
@@ -68,7 +78,7 @@ def _no_settings_from_outside() -> Iterator[None]:
     """The developer's own FM_* variables and .env must not reach a test."""
     patch = pytest.MonkeyPatch()
     for name in [name for name in os.environ if name.startswith(("FM_", "DAGSTER_HOME"))]:
-        if name != "FM_FUZZ":
+        if name != "FM_FUZZ" and not name.startswith("FM_MODEL_"):
             patch.delenv(name)
     patch.setitem(Settings.model_config, "env_file", None)
     settings.cache_clear()
