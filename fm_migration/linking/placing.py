@@ -250,7 +250,7 @@ def _find_scope(connection: Connection, parameters: dict[str, Any], last: RowMap
     """Put what has to be looked at into `touched`; whether that is anything."""
     _run(connection, parameters, "touched", "gone_owner")
     following.find_successors(connection)
-    _run(connection, parameters, "present_owner", "analyze_present_owner", "unfamiliar")
+    _run(connection, parameters, "present_owner", "analyze_present_owner", "unfamiliar", "remember_uploads")
     following.drop_successors(connection)
     if whole or last is None:
         _find_homes(connection, parameters)

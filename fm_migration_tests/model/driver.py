@@ -18,16 +18,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import DBAPIError
 
 from fm_migration import database
-from fm_migration.clinic import applying, contract
-from fm_migration.clinic.applying import StalePlanError
+from fm_migration.clinic import contract
 from fm_migration.errors import FmMigrationError
 from fm_migration.ledger import identity
+from fm_migration.linking import consuming
 from fm_migration.objects.facts import STANDARD, ObjectFacts
+from fm_migration.plans import StalePlanError
 from fm_migration_tests.clinic.linking import DUMP, LISTED_AT, Photograph, World
 from fm_migration_tests.model.things import BATCHES, DOCUMENTS, IMAGES, PATIENTS, RELATIONS, View
 
@@ -38,9 +40,9 @@ create table {RELATIONS} (
     to_content_type_id int not null, to_object_id uuid not null, text text not null)
 """
 #: What the code under test can do by now. The machine leaves out what it cannot.
-CAN_SETTLE = False
-CAN_RESTORE = False
-CAN_PLAN_INCREMENTALLY = False
+CAN_SETTLE = True
+CAN_RESTORE = True
+CAN_PLAN_INCREMENTALLY = True
 
 TABLES = (BATCHES, IMAGES, DOCUMENTS, RELATIONS, PATIENTS)
 _VIEW = " union all ".join(f"select '{table}', id::text, to_jsonb(t) from {table} as t" for table in TABLES)
@@ -135,19 +137,19 @@ class Driver:
         )
 
     def read_patients(self) -> None:
-        self.world.read_patients(accept_missing=True)
+        self.world.read_patients()
 
     # --- what we do ---------------------------------------------------------------------------------------------------
 
     def follow(self) -> list[int]:
         """Read the patients and lead every link home by the history; the numbers of the plans that did it."""
         self.read_patients()
-        plan = self.world.relink().plan
+        plan = self.world.follow().plan
         return [plan] if plan else []
 
-    def plan(self, *, full: bool = False) -> Planned:  # noqa: ARG002  # every plan is a full one, as yet
+    def plan(self, *, full: bool = False) -> Planned:
         """Plan the photographs; `full` looks at everything and not only at what has changed."""
-        plan = self.world.plan()
+        plan = self.world.plan(full=full)
         return Planned(plan.id, plan.changes)
 
     def apply(self, plan: int) -> None:
@@ -158,37 +160,32 @@ class Driver:
         except StalePlanError as error:
             raise Refused(str(error)) from error
 
-    def follow_after_plan(self) -> list[int]:
-        """What a plan has recognised is followed too; to be part of applying, and then to go from here."""
-        plan = self.world.relink().plan
-        return [plan] if plan else []
-
     def undo(self, plan: int) -> None:
         self.world.undo(plan)
 
     def settle(self, former: str, patient: str) -> int:
-        raise NotImplementedError
+        return self.world.settle(UUID(former), UUID(patient)).plan
 
     def restore(self, recids: Sequence[str]) -> int:
-        raise NotImplementedError
+        return self.world.restore(*recids).id
 
     def heal(self) -> list[int]:
         """All of it in the order of a healing run; the numbers of the plans that were applied."""
         plans = self.follow()
         plan = self.plan()
         self.apply(plan.number)
-        return [*plans, plan.number, *self.follow_after_plan()]
+        return [*plans, plan.number]
 
     def heals_by_itself(self) -> bool:
         """Whether the sensor would start a run of healing, were the table to stand as it is."""
         with self.world.engine.begin() as connection:
-            return identity.read_state(connection).fingerprint != applying.consumed_fingerprint(connection)
+            return identity.read_state(connection).fingerprint != consuming.consumed(connection).fingerprint
 
     # --- what it says -------------------------------------------------------------------------------------------------
 
     def row_states(self) -> Counter[str]:
         """How many rows of the export are in each state."""
-        rows = self.world.rows("select state from fm_migration.photo where row_number is not null")
+        rows = self.world.rows("select state from fm_migration.photo where in_export")
         return Counter(row.state for row in rows)
 
     def original_states(self) -> set[str]:
@@ -197,9 +194,7 @@ class Driver:
         return {row.key.removeprefix(DUMP) for row in rows}
 
     def state_of(self, recid: str) -> str:
-        (row,) = self.world.rows(
-            "select state from fm_migration.photo where recid = :recid and row_number is not null", recid=recid
-        )
+        (row,) = self.world.rows("select state from fm_migration.photo where recid = :recid and in_export", recid=recid)
         return str(row.state)
 
     def applied_plans(self) -> list[int]:

@@ -364,7 +364,6 @@ class Play:
         planned = self.plan()
         self.driver.apply(planned.number)
         self._judged([planned.number])
-        self._judged(self.driver.follow_after_plan())
 
     def _nothing_is_left(self) -> None:
         states, again = self.driver.row_states(), self.plan()

@@ -193,12 +193,18 @@ where ended is null or awaited
 group by filemaker_id having count(*) > 1 or bool_or(shared or twin or awaited);
 
 -- step: release
--- As many are back as were awaited, or they have been away for longer than any re-import takes.
+-- As many are back as were awaited, of all or of those whose id was written the same way; or they have been away for
+-- longer than any re-import takes.
 update fm_migration.patient_identity as tenure set awaited = false
 from contested
 where tenure.filemaker_id = contested.filemaker_id and tenure.awaited
   and ((select count(distinct patient_id) from fm_migration.patient_identity as back
         where back.filemaker_id = contested.filemaker_id and back.began >= contested.since) >= contested.awaited
+       or (select count(distinct patient_id) from fm_migration.patient_identity as back
+           where back.filemaker_id = contested.filemaker_id and back.written = tenure.written
+             and back.began >= contested.since)
+          >= (select count(distinct patient_id) from fm_migration.patient_identity as away
+              where away.filemaker_id = contested.filemaker_id and away.written = tenure.written and away.awaited)
        or (select read_at from fm_migration.patient_read where id = contested.until)
           < now() - cast(:awaited_for as interval));
 

@@ -192,6 +192,18 @@ left join fm_migration.recognition as known on known.clinic_image = image.id
 where known.clinic_image is null
    or known.looked_like <> hashtextextended(image.s3_key || '|' || coalesce(image.filemaker_id::text, ''), 0);
 
+-- step: remember_uploads
+-- What a person has uploaded, and that shows no original and claims no row, shows no photograph of FileMaker's: also
+-- when that person's account is deleted one day.
+insert into fm_migration.recognition as known (clinic_image, evidence, looked_like)
+select image.id, 'hand', hashtextextended(image.s3_key || '|' || coalesce(image.filemaker_id::text, ''), 0)
+from unfamiliar join images_image as image using (id)
+where image.uploaded_by_id is not null
+  and not exists (select from fm_migration.s3_inventory as object
+                  where object.key = image.s3_key and object.kind = 'original')
+  and not exists (select from fm_migration.csv_metadata as csv where csv.image_id = image.filemaker_id)
+on conflict (clinic_image) do update set looked_like = excluded.looked_like where known.photo is null;
+
 -- step: touch_unfamiliar
 insert into touched
 select coalesce('recid ' || object.recid, 'object ' || object.key)
@@ -208,6 +220,7 @@ from unfamiliar join images_image as image using (id)
 join fm_migration.csv_metadata as csv on csv.image_id = image.filemaker_id
 union all
 select known.photo from unfamiliar join fm_migration.recognition as known on known.clinic_image = unfamiliar.id
+where known.photo is not null
 union all
 select 'recid ' || hint.recid
 from unfamiliar join images_image as image using (id)
@@ -296,7 +309,7 @@ from (
     from scope join fm_migration.recognition as mine using (photo)
     join images_image as image on image.id = mine.clinic_image
     join images_image as beside on beside.batch_id = image.batch_id
-    join fm_migration.recognition as known on known.clinic_image = beside.id
+    join fm_migration.recognition as known on known.clinic_image = beside.id and known.photo is not null
 ) as near
 where not exists (select from scope where scope.photo = near.photo);
 
@@ -401,12 +414,13 @@ select known.clinic_image as id from scope join fm_migration.recognition as know
 union select known.clinic_image from scope join fm_migration.recognition as known on known.contradicts = scope.photo
 union select id from unfamiliar
 union select image.id from candidate join images_image as image on image.filemaker_id = candidate.image_id
+union select image.id from original join images_image as image on image.s3_key = original.key
 union select photo.clinic_image from scope join fm_migration.photo using (photo) where photo.clinic_image is not null;
 
 -- step: evidence
 -- What each piece of evidence says of an image. The object is the picture; FileMaker's image id is a claim; a number in a
 -- name is a hint, which counts for rows of the import only: those whose key lies in a dump's prefix, or whose batch bears
--- the import's name and was uploaded by nobody.
+-- the import's name, was uploaded by nobody and is none that we have made. What a person has uploaded never gives one.
 create temporary table evidence on commit drop as
 with claimed as (
     select image_id, (array_agg(photo order by row_number))[1] as photo
@@ -434,13 +448,16 @@ with claimed as (
     left join named on named.image_id = object.image_id
     left join claimed on claimed.image_id = image.filemaker_id
     left join fm_migration.recognition as known on known.clinic_image = image.id
+    left join fm_migration.last_written as made
+        on made.table_name = 'images_batch' and made.row_id = image.batch_id::text
     cross join lateral (
         select coalesce(substring(image.s3_key from '(?:^|/)([0-9]+)(?:\.[A-Za-z]+)?$'),
                         substring(image.original_name from '^([0-9]+)(?:\.[A-Za-z]+)?$'),
                         substring(image.caption from '\mrecid[ :#]*([0-9]+)\M')) as recid,
-               image.uploaded_by_id is null
+               image.uploaded_by_id is null and known.evidence is distinct from 'hand'
                    and (image.s3_key ^@ any (cast(:dump_prefixes as text[]))
-                        or (batch.uploaded_by_id is null and batch.name ~ :import_name)) as counts
+                        or (batch.uploaded_by_id is null and batch.name ~ :import_name and made.row_id is null))
+                   as counts
     ) as hint
 )
 select seen.*,
@@ -589,22 +606,19 @@ select candidate.photo, match.image, match.evidence, match.batch_id as present_b
                where decision.photo = candidate.photo and kind = 'deleted' and ended_at is null
                  and id <> all (cast(:restored as bigint[]))) then 'removed_by_staff'
            when match.image is null then case when candidate.home = 'found' then 'create' else 'wait' end
-           when batch_owner.batch_id is null then
-               case when written.row_id is not null and (written.written ->> 'batch_id')::uuid <> match.batch_id
-                    then 'placed_by_staff' when candidate.home = 'found' then 'move' else 'wait' end
+           when coalesce(batch_target.patient_id, batch_owner.owner) = candidate.patient_id then 'stay'
+           when candidate.home = 'absent' and batch_owner.owner is null and batch_owner.gone_id = candidate.filemaker_id
+               then 'stay'
+           when (written.written ->> 'batch_id')::uuid <> match.batch_id or batch_owner.by_hand then 'placed_by_staff'
            when candidate.home = 'absent' then
-               case when batch_owner.owner is null and batch_owner.gone_id = candidate.filemaker_id then 'stay'
-                    when batch_owner.owner is null then 'wait'
+               case when batch_owner.batch_id is null or batch_owner.owner is null then 'wait'
                     when batch_owner.ours and batch_owner.placed_once then 'unsettled'
                     else 'placed_by_staff' end
-           when coalesce(batch_target.patient_id, batch_owner.owner) = candidate.patient_id then 'stay'
-           when batch_owner.by_hand then 'placed_by_staff'
-           when batch_owner.nobody then 'move'
+           when batch_owner.batch_id is null or batch_owner.nobody then 'move'
            -- Its patient is gone and nobody follows for certain: whose this is, a person must say.
-           when batch_owner.owner is null and batch_owner.ours then 'unsettled'
            when batch_owner.owner is null then
-               case when batch_owner.placed_once or batch_owner.gone_id is null then 'placed_by_staff'
-                    else 'unsettled' end
+               case when batch_owner.ours or (batch_owner.gone_id is not null and not batch_owner.placed_once)
+                    then 'unsettled' else 'placed_by_staff' end
            when batch_owner.ours and batch_owner.placed_once
                 and (written.written ->> 'batch_id')::uuid = match.batch_id then 'move'
            else 'placed_by_staff'

@@ -199,18 +199,18 @@ comment on column fm_migration.photo.plan_id is
 
 create table fm_migration.recognition (
     clinic_image  uuid primary key,
-    photo         text not null,
-    evidence      text not null check (evidence in ('object', 'claim', 'hint', 'made')),
+    photo         text,
+    evidence      text not null check (evidence in ('object', 'claim', 'hint', 'made', 'hand')),
     contradicts   text,
     looked_like   bigint not null,
     decided_at    timestamptz not null default now()
 );
-create index recognition_photo on fm_migration.recognition (photo);
+create index recognition_photo on fm_migration.recognition (photo) where photo is not null;
 create index recognition_contradicts on fm_migration.recognition (contradicts) where contradicts is not null;
 comment on table fm_migration.recognition is
     'One row per image of the app that shows a photograph: decided once, and kept. Several may show the same one.';
 comment on column fm_migration.recognition.photo is
-    'The photograph that it shows.';
+    'The photograph that it shows; null for what a person has uploaded and is none of FileMaker''s.';
 comment on column fm_migration.recognition.contradicts is
     'Another photograph that other evidence names: then nothing moves, and a person is told.';
 comment on column fm_migration.recognition.looked_like is
