@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
+
 from rich.console import Console
 from rich.table import Table
 
 from fm_migration import plans, undoing
 from fm_migration.drill import Rehearsal, rehearse
+from fm_migration.errors import SettingsError
+from fm_migration.ledger import schema
 from fm_migration.places import Places
 
 
@@ -40,6 +45,24 @@ def undo(places: Places, console: Console, plan: int) -> None:
         console.print(f"{len(done.left):,} rows were changed by somebody since, and left:")
         for row in done.left:
             console.print(f"  {row}", markup=False)
+
+
+def prune(places: Places, console: Console, older_than: str | None) -> None:
+    age = timedelta(days=places.settings.journal_days) if older_than is None else _age(older_than)
+    with places.engine.begin() as connection:
+        schema.require_current(connection)
+        done = plans.prune(connection, age)
+    console.print(
+        f"{done.superseded:,} plans that were never applied, and the changes of {done.past:,} that were applied more "
+        f"than {age.days} days ago: {done.changes:,} changes dropped"
+    )
+
+
+def _age(written: str) -> timedelta:
+    found = re.fullmatch(r"([0-9]{1,5})d", written.strip())
+    if found is None or int(found[1]) == 0:
+        raise SettingsError("reading", f"--older-than {written}", "it is no number of days", "Write it as 365d")
+    return timedelta(days=int(found[1]))
 
 
 def drill(places: Places, console: Console) -> bool:
