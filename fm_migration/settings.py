@@ -210,8 +210,8 @@ class Settings(BaseSettings):
     journal_days: int = Field(
         default=365,
         ge=1,
-        description="How many days a change stays in the journal, and its plan can be undone, once `fm-migration prune` "
-        "is run; it never runs by itself.",
+        description="How many days a change stays in the journal and its plan can be undone. What is older, "
+        "`fm-migration prune` drops; it never runs by itself.",
     )
     implausible_share: float = Field(
         default=0.2,
