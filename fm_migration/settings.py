@@ -214,6 +214,12 @@ class Settings(BaseSettings):
         description="How many runs of thumbnails, queued ones included, the sensor `pending_thumbnails` lets be on "
         "their way at a time, one for each month. 0: it starts none, a person does.",
     )
+    journal_days: int = Field(
+        default=365,
+        ge=1,
+        description="How many days a change stays in the journal and its plan can be undone. What is older, "
+        "`fm-migration prune` drops; it never runs by itself.",
+    )
     implausible_share: float = Field(
         default=0.2,
         gt=0,

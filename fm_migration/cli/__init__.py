@@ -186,6 +186,18 @@ def restore(
 
 
 @app.command()
+def prune(
+    older_than: Annotated[
+        str | None, typer.Option(metavar="AGE", help="Such as 365d. Default: FM_JOURNAL_DAYS.")
+    ] = None,
+) -> None:
+    """Drop plans that were never applied and that newer ones have replaced, and changes that are long past."""
+    from fm_migration.cli.links import prune as drop
+
+    drop(_places(), console, older_than)
+
+
+@app.command()
 def drill() -> None:
     """Rehearse a re-import of all patients on a copy; exit 1 if one photograph would be lost."""
     from fm_migration.cli.links import drill as play

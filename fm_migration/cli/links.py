@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID
 
 from rich.console import Console
@@ -10,6 +12,8 @@ from rich.table import Table
 
 from fm_migration import plans, undoing
 from fm_migration.drill import Rehearsal, rehearse
+from fm_migration.errors import SettingsError
+from fm_migration.ledger import schema
 from fm_migration.linking import decisions
 from fm_migration.places import Places
 
@@ -63,6 +67,24 @@ def restore(places: Places, console: Console, recids: Sequence[str]) -> None:
         f"plan {plan.id}: {plan.counts['images_created']:,} photographs are in the app again; "
         f"`fm-migration undo {plan.id}` takes it back."
     )
+
+
+def prune(places: Places, console: Console, older_than: str | None) -> None:
+    age = timedelta(days=places.settings.journal_days) if older_than is None else _age(older_than)
+    with places.engine.begin() as connection:
+        schema.require_current(connection)
+        done = plans.prune(connection, age)
+    console.print(
+        f"{done.superseded:,} plans that were never applied, and the changes of {done.past:,} that were applied more "
+        f"than {age.days} days ago: {done.changes:,} changes dropped"
+    )
+
+
+def _age(written: str) -> timedelta:
+    found = re.fullmatch(r"([0-9]{1,5})d", written.strip())
+    if found is None or int(found[1]) == 0:
+        raise SettingsError("reading", f"--older-than {written}", "it is no number of days", "Write it as 365d")
+    return timedelta(days=int(found[1]))
 
 
 def drill(places: Places, console: Console) -> bool:

@@ -12,12 +12,14 @@ from fm_migration.plans import Guards, TableRules
 #: Why a link is led elsewhere where that is no decision about whose it is.
 FOLLOWED = "its patient has a new UUID"
 
-#: Batches that still belong to whom they did when the plan was made: a photograph goes into no other one.
+#: Batches that still belong to whom they did when the plan was made: a photograph goes into no other one. Of an undo
+#: that is undone the batches that come back with it, too: the changes of the first plan may be long past.
 _HOMES = """
         homes as materialized (
             select batch.id from fm_migration.planned_change as planned
             join images_batch as batch on batch.id = planned.row_id::uuid
-            where planned.plan_id = :origin and planned.table_name = 'images_batch' and planned.column_name = ''
+            where planned.plan_id in (:origin, :plan)
+              and planned.table_name = 'images_batch' and planned.column_name = ''
               and batch.object_id::text = coalesce(planned.before, planned.after) ->> 'object_id'
         ),
 """

@@ -2,7 +2,7 @@
 
 Belongs here: from which readings a report may be made, the order of the steps, and what is plausible. The decisions
 themselves are in `sql/findings.sql`. Does not belong here: showing anything (`page.py`), changing anything of the
-clinic's (`clinic/repairing.py`).
+clinic's (`repairs/`).
 
 A report is computed from one moment of the database and from the newest reading of the export and of the bucket. It is
 refused where these cannot be right together, because half a report calls live photographs orphans.

@@ -802,9 +802,9 @@ def test_a_re_import_does_not_wait_for_an_apply(planned: Planned) -> None:
     world, plan = planned
     with _applying(world, plan), _another_user(world) as importer:
         importer.execute("update patients set first_name = 'Anew'")
-        importer.execute("delete from patients where id = %s", [world.patients()[ANNA]])
+        importer.execute("delete from patients where id = %s", [world.patients()[BERT]])
     assert _consumed(world) != _fingerprint(world)
-    world.patient(ANNA)
+    world.patient(BERT)
     world.link()
     assert (world.gallery(ANNA), world.gallery(BERT)) == (["77.jpg", "78.jpg"], ["79.jpg"])
 

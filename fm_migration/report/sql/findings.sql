@@ -264,7 +264,7 @@ order by twice.image, other.image;
 
 -- step: image_doubled
 -- Images that no person uploaded and that show a photograph which another one shows already. The one that belongs to a
--- row of the export is the photograph; the order of the others is that of clinic/sql/plan.sql.
+-- row of the export is the photograph; the order of the others is that of linking/sql/plan.sql.
 insert into found
 select 'image_doubled', 'image ' || image,
        jsonb_strip_nulls(jsonb_build_object('image', image, 'of', kept, 'batch', batch, 'key', key))
