@@ -76,9 +76,4 @@ clean: ## remove caches and built files
 	find fm_migration fm_migration_tests bench -type d -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean ## the same, and .venv and the sample clinic too
-	@pid=$$(head -n 1 .fm_migration/postgres/postmaster.pid 2>/dev/null); \
-	if [ -n "$$pid" ] && kill -0 "$$pid" 2>/dev/null; then \
-	  echo "The sample clinic's PostgreSQL is running (process $$pid). End what uses it (make dev, the tests), then try again." >&2; \
-	  exit 1; \
-	fi
-	rm -rf .venv .fm_migration
+	@sh scripts/distclean.sh

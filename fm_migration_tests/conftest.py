@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -74,6 +76,15 @@ def _no_settings_from_outside() -> Iterator[None]:
     settings.cache_clear()
     yield
     patch.undo()
+
+
+@pytest.fixture
+def reachable() -> Iterator[Path]:
+    """A folder that every user may pass through; pytest's own are its user's alone."""
+    folder = Path(tempfile.mkdtemp(prefix="reachable-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
