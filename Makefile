@@ -33,11 +33,12 @@ dev: setup ## open the Dagster UI on the sample clinic
 # How the tests are dealt out to the processes: fm_migration_tests/conftest.py.
 PYTEST := $(PY) -m pytest -n $(TEST_WORKERS) --dist loadscope --no-loadscope-reorder --durations=10
 
+# exec, because make hands a SIGTERM on to the shell, which would end without a word to the tests.
 test: setup ## run the tests, but for the few that take a minute each
-	@$(PYTEST) -m "not long" $(ARGS)
+	@exec $(PYTEST) -m "not long" $(ARGS)
 
 endurance: setup ## run those: the whole clinic, twenty starts at once, a hundred thousand findings
-	@$(PYTEST) -m long $(ARGS)
+	@exec $(PYTEST) -m long $(ARGS)
 
 # Apart from `test`, because tracing makes it a sixth longer. The folder for its data is a fresh one, so that two runs at
 # the same moment do not add up each other's.

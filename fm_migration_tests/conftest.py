@@ -32,6 +32,7 @@ from fm_migration.embedded.sample.plan import design_clinic
 from fm_migration.embedded.stack import Stack, hold
 from fm_migration.ledger import schema
 from fm_migration.settings import Settings, load_settings, settings
+from fm_migration_tests.guard import stand_guard
 
 TEMPLATE = "clinic_template"
 #: Modules that run a daemon of Dagster's, most with a web server or a browser beside it.
@@ -42,6 +43,13 @@ DAEMONS = (
 )
 #: About 130 photographs: small enough to be made in two seconds, large enough for every kind of mess.
 SAMPLE_SIZE = 0.02
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Before anything is started, and not in the workers of xdist, which are children of what is guarded."""
+    if not hasattr(config, "workerinput"):
+        stand_guard()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
