@@ -48,7 +48,9 @@ SAMPLE_SIZE = 0.02
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Before anything is started, and not in the workers of xdist, which are children of what is guarded."""
-    if not hasattr(config, "workerinput"):
+    # In the debugger a person presses Ctrl-C to look around, not to end the run.
+    in_debugger = config.getoption("usepdb") or config.getoption("trace")
+    if not hasattr(config, "workerinput") and not in_debugger:
         stand_guard()
 
 
