@@ -91,6 +91,7 @@ def remove(link: Path) -> None:
     place = _found(link)
     if place is not None:
         shutil.rmtree(place)
+    if link.is_symlink():
         link.unlink()
 
 
@@ -113,7 +114,7 @@ def server_user() -> ServerUser:
 
 
 def _found(link: Path) -> Path | None:
-    """The place that the link leads to, when it is still there and this FM_HOME's."""
+    """The place that the link leads to, when it is still there, this FM_HOME's, and holds data."""
     try:
         place = link.readlink().parent
         if not _is_safe(place):
@@ -123,6 +124,10 @@ def _found(link: Path) -> Path | None:
             if _leads_to(former / link.name, place):
                 return None  # this FM_HOME is a copy of the one that the place belongs to
             (place / OWNER).write_text(str(link.parent), "utf-8")
+        if not (place / DATA).is_dir():
+            # Of a start that was killed, or for which there was no room: another folder may have some by now.
+            shutil.rmtree(place)
+            return None
     except OSError:
         return None
     return place
@@ -197,6 +202,9 @@ def _make_in(folder: Path, link: Path, user: ServerUser) -> Path:
 
 
 def _in_words(error: OSError, user: ServerUser) -> str:
+    if isinstance(error, shutil.Error):  # holds one entry for each of hundreds of files
+        failed = error.args[0]
+        return f"{len(failed)} files could not be copied, the first because of {failed[0][2]}"
     if error.errno == errno.EPERM:
         return f"this root may not become the user `{user.name}`, or not give files to it"
     if error.errno == errno.EACCES:

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from fm_migration.embedded import furnish, server_place
-from fm_migration.embedded.server_place import SPARED_SECONDS, prepare
+from fm_migration.embedded.server_place import SPARED_SECONDS, ServerPlace, prepare
 from fm_migration.embedded.stack import borrow
 from fm_migration.embedded.state import Layout
 from fm_migration.errors import EmbeddedStackError
@@ -48,6 +48,13 @@ def _home(folder: Path, name: str = "home") -> Path:
     return home
 
 
+def _prepare(link: Path) -> ServerPlace:
+    """A place, and in it what would be the data."""
+    place = prepare(link)
+    place.data.mkdir(exist_ok=True)
+    return place
+
+
 def _settings(home: Path) -> Settings:
     return load_settings(home=home, embedded_linger_seconds=0, sample_size=0.01)
 
@@ -71,14 +78,14 @@ def test_it_runs_where_only_root_may_enter_and_opens_no_folder(closed: Path) -> 
 @as_root
 def test_it_is_found_again_and_each_clone_has_its_own(closed: Path) -> None:
     first, second = _home(closed, "first") / "postgres", _home(closed, "second") / "postgres"
-    assert prepare(first) == prepare(first)
-    assert prepare(first).data != prepare(second).data
+    assert _prepare(first) == _prepare(first)
+    assert _prepare(first).data != _prepare(second).data
 
 
 @as_root
 def test_a_copied_clone_gets_its_own_and_a_moved_one_takes_its_own_along(closed: Path) -> None:
     home = _home(closed)
-    data = prepare(home / "postgres").data
+    data = _prepare(home / "postgres").data
     copy = closed / "copy"
     shutil.copytree(home, copy, symlinks=True)
     assert prepare(copy / "postgres").data != data
@@ -124,7 +131,7 @@ def test_data_of_which_a_part_is_gone_are_not_started(closed: Path) -> None:
 def test_what_somebody_else_has_put_in_its_place_is_not_used(closed: Path, reachable: Path, planted: str) -> None:
     """The temporary folder was emptied, and there everybody may make a folder of the same name."""
     link = _home(closed) / "postgres"
-    place = prepare(link).data.parent
+    place = _prepare(link).data.parent
     away = reachable / "away"
     place.rename(away)
     if planted == "a link":
@@ -165,6 +172,27 @@ def test_where_no_folder_can_hold_it_each_is_named_with_its_reason_and_the_remed
     assert f"{full}: less than 200 MB are free" in message
     assert "/proc: " in message
     assert "set TMPDIR to a folder that every user may enter" in message
+
+
+@as_root
+def test_a_place_in_which_no_data_could_be_made_binds_nobody_to_it(
+    closed: Path, reachable: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There was room for the programs and not for the data; the remedy, another folder, has to help."""
+    link = _home(closed) / "postgres"
+    (reachable / "full").mkdir()
+    (reachable / "full").chmod(0o711)
+    monkeypatch.setattr(server_place, "_folders", lambda: [reachable / "full", reachable])
+    place = prepare(link).data.parent
+    monkeypatch.setattr(server_place, "_folders", lambda: [reachable])
+    assert prepare(link).data.parent.parent == reachable
+    assert not place.exists()
+
+
+def test_a_copy_that_failed_at_hundreds_of_files_is_told_in_a_sentence() -> None:
+    failed = [(f"from/{number}", f"to/{number}", "No space left on device") for number in range(400)]
+    words = server_place._in_words(shutil.Error(failed), server_place.ServerUser("nobody", 1, 1))
+    assert words == "400 files could not be copied, the first because of No space left on device"
 
 
 @as_root
@@ -219,7 +247,7 @@ def test_an_ordinary_user_s_lies_in_fm_home_and_runs_out_of_the_wheel(
 @as_root
 def test_a_newer_wheel_replaces_the_programs(closed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     link = _home(closed) / "postgres"
-    former = prepare(link)
+    former = _prepare(link)
     monkeypatch.setattr(importlib.metadata, "version", lambda _: "999")
     present = prepare(link)
     assert present.data == former.data
@@ -231,8 +259,7 @@ def test_a_newer_wheel_replaces_the_programs(closed: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize("left", ["removed with its clone", "used by its clone", "just made", "in use"])
 def test_the_next_start_sweeps_what_removed_clones_have_left(closed: Path, left: str) -> None:
     gone = _home(closed, "gone")
-    place = prepare(gone / "postgres").data.parent
-    (place / "data").mkdir()
+    place = _prepare(gone / "postgres").data.parent
     long_ago = time.time() - SPARED_SECONDS - 60
     os.utime(place / "home", None if left == "just made" else (long_ago, long_ago))
     if left != "used by its clone":
@@ -249,8 +276,7 @@ def _clone_with_a_clinic(folder: Path) -> tuple[Path, Path]:
     (folder / "scripts").mkdir(parents=True)
     shutil.copy(PROJECT / "scripts/distclean.sh", folder / "scripts")
     (folder / ".venv").mkdir()
-    place = prepare(_home(folder, ".fm_migration") / "postgres").data.parent
-    (place / "data").mkdir()
+    place = _prepare(_home(folder, ".fm_migration") / "postgres").data.parent
     return folder, place
 
 
