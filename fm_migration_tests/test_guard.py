@@ -88,7 +88,7 @@ def start(reachable: Path) -> Iterator[Start]:
         end_child(run.process, signal.SIGKILL, STOP_SECONDS)
 
 
-MAKE = ["make", "test", "TEST_WORKERS=2", f"ARGS={ENDLESS}"]
+MAKE = ["make", "test", "TEST_WORKERS=1", f"ARGS={ENDLESS}"]
 PYTEST = [sys.executable, "-m", "pytest", ENDLESS, "-n"]
 
 
@@ -98,7 +98,7 @@ PYTEST = [sys.executable, "-m", "pytest", ENDLESS, "-n"]
     [
         pytest.param(MAKE, signal.SIGINT, True, id="Ctrl-C in the terminal"),
         pytest.param(MAKE, signal.SIGTERM, False, id="SIGTERM to make"),
-        pytest.param([*PYTEST, "2"], signal.SIGTERM, False, id="SIGTERM to pytest", marks=pytest.mark.long),
+        pytest.param([*PYTEST, "1"], signal.SIGTERM, False, id="SIGTERM to pytest", marks=pytest.mark.long),
         pytest.param([*PYTEST, "0"], signal.SIGTERM, False, id="SIGTERM to pytest without workers"),
     ],
 )
