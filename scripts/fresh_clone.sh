@@ -15,6 +15,9 @@
 # after make distclean nothing may be left. `user` and `read-only` need root, useradd, and a Python outside of root's
 # folders: /usr/bin/python3, or PYTHON.
 set -euo pipefail
+
+# In braces, so that bash has read all of it before it begins: a play takes half an hour, in which a person may pull.
+{
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 
 say() { printf '== fresh clone, %s: %s\n' "$place" "$*"; }
@@ -154,3 +157,5 @@ for clone in "$folder"/*/Makefile "$folder"/*/clone/Makefile; do
 done
 nothing_is_left
 say "passed in $SECONDS s"
+exit
+}
