@@ -33,11 +33,12 @@ dev: setup ## open the Dagster UI on the sample clinic
 # How the tests are dealt out to the processes: fm_migration_tests/conftest.py.
 PYTEST := $(PY) -m pytest -n $(TEST_WORKERS) --dist loadscope --no-loadscope-reorder --durations=10
 
+# exec, because make hands a SIGTERM on to the shell, which would end without a word to the tests.
 test: setup ## run the tests, but for the few that take a minute each
-	@$(PYTEST) -m "not long" $(ARGS)
+	@exec $(PYTEST) -m "not long" $(ARGS)
 
 endurance: setup ## run those: the whole clinic, twenty starts at once, a hundred thousand findings
-	@$(PYTEST) -m long $(ARGS)
+	@exec $(PYTEST) -m long $(ARGS)
 
 # Apart from `test`, because tracing makes it a sixth longer. The folder for its data is a fresh one, so that two runs at
 # the same moment do not add up each other's.
@@ -76,9 +77,4 @@ clean: ## remove caches and built files
 	find fm_migration fm_migration_tests bench -type d -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean ## the same, and .venv and the sample clinic too
-	@pid=$$(head -n 1 .fm_migration/postgres/postmaster.pid 2>/dev/null); \
-	if [ -n "$$pid" ] && kill -0 "$$pid" 2>/dev/null; then \
-	  echo "The sample clinic's PostgreSQL is running (process $$pid). End what uses it (make dev, the tests), then try again." >&2; \
-	  exit 1; \
-	fi
-	rm -rf .venv .fm_migration
+	@sh scripts/distclean.sh

@@ -35,7 +35,7 @@ from bench.harness import Call, Comparison, compare
 from bench.peers import clinic_data, sql_floor
 from bench.peers.clinic_data import CLINIC, EXPORT_FILE, LISTING_FILE, MILLION, STALE_GENERATIONS, Seen, Size
 from fm_migration import database, staging
-from fm_migration.embedded import ports, postgres
+from fm_migration.embedded import ports, postgres, server_place
 from fm_migration.filemaker import reading, rows, types
 from fm_migration.ledger import csv_metadata, inventory
 from fm_migration.linking import applying, placing
@@ -394,13 +394,15 @@ def report(what: str, outcome: Outcome) -> str:
 def open_clinics(size: Size, kind: type[AnyClinics]) -> Iterator[AnyClinics]:
     """A PostgreSQL and a folder for the length of the block. The server's settings are the embedded stack's."""
     with tempfile.TemporaryDirectory(prefix="bench-links-") as folder:
-        data, port, password = Path(folder, "postgres"), ports.free_port(), "benchmark"
-        postgres.make_data_folder(data, password)
-        server = postgres.start(data, port, password, Path(folder, "postgres.log"))
+        data, port, password = Path(folder, "postgres").resolve(), ports.free_port(), "benchmark"
+        place = server_place.prepare(data)
+        postgres.make_data_folder(place, password)
+        server = postgres.start(place, port, password, Path(folder, "postgres.log"))
         try:
             yield kind(partial(postgres.url, port, password), size, Path(folder, "files"), server=server)
         finally:
             postgres.stop(server)
+            server_place.remove(data)
 
 
 def main(arguments: Sequence[str]) -> int:

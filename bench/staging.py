@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -277,7 +278,7 @@ def synthetic_bucket(objects: int, delay: float) -> Iterator[str]:
         try:
             yield f"s3://{_bucket_name(objects)}?endpoint={endpoint}&region={object_server.REGION}"
         finally:
-            server.terminate()
+            processes.end_child(server, signal.SIGTERM, STOP_SECONDS)
 
 
 # --- the questions -----------------------------------------------------------------------------------------------

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -31,6 +33,7 @@ from fm_migration.embedded.sample.plan import design_clinic
 from fm_migration.embedded.stack import Stack, hold
 from fm_migration.ledger import schema
 from fm_migration.settings import Settings, load_settings, settings
+from fm_migration_tests.guard import stand_guard
 
 TEMPLATE = "clinic_template"
 #: Modules that run a daemon of Dagster's, most with a web server or a browser beside it.
@@ -50,6 +53,15 @@ def pytest_configure() -> None:
 
 def pytest_report_header() -> str:
     return f"model: FM_MODEL_SEED={os.environ['FM_MODEL_SEED']} plays the same sequences again"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Before anything is started, and not in the workers of xdist, which are children of what is guarded."""
+    # In the debugger a person presses Ctrl-C to look around, not to end the run.
+    in_debugger = config.getoption("usepdb") or config.getoption("trace")
+    if not hasattr(config, "workerinput") and not in_debugger:
+        stand_guard()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -84,6 +96,15 @@ def _no_settings_from_outside() -> Iterator[None]:
     settings.cache_clear()
     yield
     patch.undo()
+
+
+@pytest.fixture
+def reachable() -> Iterator[Path]:
+    """A folder that every user may pass through; pytest's own are its user's alone."""
+    folder = Path(tempfile.mkdtemp(prefix="reachable-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -139,10 +139,11 @@ def test_ci_runs_the_commands_of_the_readme() -> None:
     assert os.access(script, os.X_OK)
     called = set(re.findall(r"^step .* make (?:--keep-going )?(\w+)", script.read_text("utf-8"), flags=re.MULTILINE))
     assert {"check", "test"} <= called
+    assert "fresh_clone.sh --once closed demo" in script.read_text("utf-8")
     subprocess.run(["bash", "-n", str(script)], check=True)
 
 
-@pytest.mark.parametrize(("failing", "status"), [("none", 0), ("setup", 2), ("check", 1), ("test", 1)])
+@pytest.mark.parametrize(("failing", "status"), [("none", 0), ("setup", 2), ("check", 1), ("test", 1), ("demo", 1)])
 def test_ci_says_by_its_exit_status_whether_all_went_well(tmp_path: Path, failing: str, status: int) -> None:
     stand_in = tmp_path / "make"
     stand_in.write_text(f'#!/bin/sh\nfor word in "$@"; do [ "$word" = {failing} ] && exit 2; done\nexit 0\n')

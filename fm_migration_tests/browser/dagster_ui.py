@@ -23,14 +23,14 @@ from PIL import Image
 from playwright.sync_api import ConsoleMessage, Locator, Page, expect
 
 from fm_migration.embedded.ports import free_port
+from fm_migration.embedded.processes import end_child
 from fm_migration_tests.e2e.daemon import PROJECT, wait_for
 from fm_migration_tests.terminal import listen_to_ctrl_c
+from fm_migration_tests.waiting import PATIENCE_SECONDS, STOP_SECONDS
 
 #: Names a folder: the test then leaves its pictures there (`python -m fm_migration_tests.browser.screenshots ui`).
 PICTURES = "UI_TESTS_PICTURES"
 WINDOW = (1400, 900)
-#: Long, because other work of a busy machine may come first; nothing waits for it in vain.
-PATIENCE_SECONDS = 180.0
 _OWN_HOSTS = ("127.0.0.1", "localhost")
 
 
@@ -73,12 +73,7 @@ class Server:
         return months
 
     def stop(self) -> None:
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(60)
-        finally:
-            # What is left of its session, should the end above not have come.
-            subprocess.run(["pkill", "-KILL", "-s", str(self._process.pid)], check=False)
+        end_child(self._process, signal.SIGTERM, STOP_SECONDS, whole_session=True)
 
     def log(self) -> str:
         return self._log.read_text("utf-8", errors="replace")

@@ -22,13 +22,14 @@ from fm_migration.definitions import defs
 from fm_migration.defs.partitions import UNDATED
 from fm_migration.embedded.sample.reimport import play_reimport
 from fm_migration.embedded.stack import Stack
-from fm_migration_tests.browser.dagster_ui import PATIENCE_SECONDS, PICTURES, WINDOW, Server, Ui, until_green
+from fm_migration_tests.browser.dagster_ui import PICTURES, WINDOW, Server, Ui, until_green
 from fm_migration_tests.conftest import SampleClinic
 from fm_migration_tests.e2e.daemon import environment_for, wait_for
 from fm_migration_tests.e2e.homes import homes, misplaced, visible
 from fm_migration_tests.own_clinic import own_clinic
+from fm_migration_tests.waiting import PATIENCE_SECONDS
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 _MONTHS = "select month, count(*) from fm_migration.photo where clinic_image is not null group by month order by month"
 #: The newest tick may still be one from before the run had ended.

@@ -15,7 +15,6 @@ VISIBLE = re.compile(r"([\d,]+) images are visible")
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_the_demonstration_ends_well_and_shows_every_image_again(tmp_path: Path) -> None:
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("FM_", "DAGSTER_"))}
     result = subprocess.run(

@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 
 from fm_migration.embedded.ports import free_port
+from fm_migration.embedded.processes import end_child
 from fm_migration_tests.conftest import SampleClinic
 from fm_migration_tests.places import use_places
 from fm_migration_tests.terminal import listen_to_ctrl_c
+from fm_migration_tests.waiting import PATIENCE_SECONDS, STOP_SECONDS
 
 PROJECT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -39,7 +41,7 @@ def _ask(port: int) -> dict[str, Any]:
 
 def _loaded_assets(port: int, process: subprocess.Popen[bytes]) -> tuple[str, set[str]]:
     """The name of the one location and its assets, once the UI answers and the location is loaded."""
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         assert process.poll() is None, "it ended by itself"
         try:
@@ -91,7 +93,7 @@ def test_the_ui_opens_and_ends(
     finally:
         process.send_signal(signal.SIGINT if "fm-migration" not in command[0] else signal.SIGTERM)
         try:
-            process.wait(60)
+            # Without this it would not be known that it heeds the signal.
+            process.wait(PATIENCE_SECONDS)
         finally:
-            # What is left of the session, should the end above not have come.
-            subprocess.run(["pkill", "-KILL", "-s", str(process.pid)], check=False)
+            end_child(process, signal.SIGKILL, STOP_SECONDS, whole_session=True)

@@ -181,7 +181,6 @@ def _assert_leftovers_are_left(sample: Sample, before: _Before) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
 def test_the_whole_clinic_is_imported_lost_and_healed(make: Callable[[Variant, float], Sample]) -> None:
     sample = make("fresh", 1.0)
     sample.world.link()
@@ -195,7 +194,6 @@ def test_the_whole_clinic_is_imported_lost_and_healed(make: Callable[[Variant, f
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
 def test_the_whole_clinic_is_met_after_nine_failed_repairs(
     make: Callable[[Variant, float], Sample],
 ) -> None:

@@ -18,6 +18,7 @@ from fm_migration.embedded import object_server
 from fm_migration.objects import events
 from fm_migration_tests.defs.ticking import Ticking
 from fm_migration_tests.places import DUMP
+from fm_migration_tests.waiting import PATIENCE_SECONDS
 
 JPEG = b"\xff\xd8\xff\xe0"
 UNDONE = "select count(*) from fm_migration.inbox where done is null"
@@ -38,7 +39,7 @@ class Listening(Ticking):
 
     def arrive(self, messages: int) -> None:
         """Wait until so many messages lie in the queue: S3 sends them behind the answer."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while self.in_queue() < messages:
             assert time.monotonic() < deadline, "S3 did not tell of it"
             time.sleep(0.02)

@@ -21,6 +21,7 @@ import yaml
 from dagster._core.scheduler.instigation import InstigatorStatus
 
 from fm_migration.embedded import object_server
+from fm_migration.embedded.processes import end_child
 from fm_migration.embedded.stack import Stack
 from fm_migration.settings import settings
 from fm_migration_tests.e2e.runs import LOCATION
@@ -123,15 +124,8 @@ class Dagster:
         if self._process is None:
             return
         process, self._process = self._process, None
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(STOP_SECONDS)
-            # The code server lets a run that is under way come to its end.
-            wait_for("the daemon's children have ended", lambda: not _group_lives(process.pid), STOP_SECONDS)
-        except (subprocess.TimeoutExpired, TimeoutError):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        # The code server lets a run that is under way come to its end, so its end may follow the daemon's by a while.
+        end_child(process, signal.SIGINT, STOP_SECONDS, whole_session=True)
 
     def log(self) -> str:
         """What the daemon has printed."""
@@ -199,11 +193,3 @@ class Dagster:
 
 
 _FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
-
-
-def _group_lives(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True

@@ -20,7 +20,7 @@ from fm_migration_tests.e2e.daemon import wait_for
 from fm_migration_tests.e2e.homes import misplaced, visible
 from fm_migration_tests.e2e.runs import LOCATION
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 STARTED = dg.DagsterRunStatus.STARTED
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -21,11 +22,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 from fm_migration.embedded import object_server, ports
-from fm_migration.embedded.processes import is_alive, wait_gone
+from fm_migration.embedded.processes import wait_gone
 from fm_migration.embedded.stack import Stack, borrow
 from fm_migration.embedded.state import Layout, read_state
 from fm_migration.errors import EmbeddedStackError
 from fm_migration.settings import Settings, load_settings
+from fm_migration_tests.embedded.running import clear_away, processes_in, wait_until_nobody_runs
+from fm_migration_tests.waiting import PATIENCE_SECONDS
 
 #: A process that borrows the stack, says on which ports it runs, and lets go when its standard input is closed.
 BORROWER = """
@@ -44,21 +47,16 @@ def home(tmp_path: Path) -> Iterator[Path]:
     """A folder with a name that shells and option parsers stumble over; whatever runs in it ends with the test."""
     home = tmp_path / "Klinik Größe 100%"
     yield home
-    state = read_state(Layout(home))
-    if state is not None:
-        with contextlib.suppress(psutil.Error):
-            state.keeper.process().terminate()
-    _wait_until_nobody_runs(home)
+    clear_away(home)
 
 
 def _settings(home: Path, **more: object) -> Settings:
     return load_settings(home=home, embedded_linger_seconds=0, **more)
 
 
-def _borrower(home: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", BORROWER, str(home)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+def _borrower(home: Path, **options: Any) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", BORROWER, str(home)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **options)
 
 
 def _line(process: subprocess.Popen[str]) -> str:
@@ -71,26 +69,6 @@ def _end(process: subprocess.Popen[str]) -> None:
     assert process.returncode == 0
 
 
-def _processes_in(home: Path) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if not is_alive(process):
-                continue
-            in_command = any(str(home) in part for part in process.cmdline())
-            in_environment = process.environ().get("S3_DATA_DIR", "").startswith(str(home))
-            if (in_command or in_environment) and process.pid != os.getpid():
-                found.append(process)
-    return found
-
-
-def _wait_until_nobody_runs(home: Path) -> None:
-    deadline = time.monotonic() + 30
-    while _processes_in(home):
-        assert time.monotonic() < deadline, [process.cmdline() for process in _processes_in(home)]
-        time.sleep(0.1)
-
-
 def _accepts_work(stack: Stack) -> bool:
     with psycopg.connect(stack.database_url("postgres")) as connection:
         return connection.execute("select 1").fetchone() == (1,)
@@ -100,9 +78,9 @@ def test_the_last_borrower_takes_the_servers_along(home: Path) -> None:
     first, second = _borrower(home), _borrower(home)
     assert _line(first) == _line(second) != ""
     _end(first)
-    assert _processes_in(home), "one borrower is left"
+    assert processes_in(home), "one borrower is left"
     _end(second)
-    _wait_until_nobody_runs(home)
+    wait_until_nobody_runs(home)
     assert read_state(Layout(home)) is None
 
 
@@ -114,7 +92,7 @@ def test_what_was_stored_is_there_again_after_a_restart_on_the_same_ports(home: 
         client = _client(stack)
         client.create_bucket(Bucket="kept")
         client.put_object(Bucket="kept", Key="größe 1.jpg", Body=b"picture")
-    _wait_until_nobody_runs(home)
+    wait_until_nobody_runs(home)
     with borrow(_settings(home)) as stack:
         assert (stack.database_port, stack.objects_port) == former
         with psycopg.connect(stack.database_url("postgres")) as connection:
@@ -129,12 +107,12 @@ def test_two_processes_start_it_at_the_same_moment(home: Path, rounds: int) -> N
         pair = (_borrower(home), _borrower(home))
         answers = [_line(process) for process in pair]
         assert answers[0] == answers[1] != ""
-        keepers = [process for process in _processes_in(home) if "fm_migration.embedded.keeper" in process.cmdline()]
+        keepers = [process for process in processes_in(home) if "fm_migration.embedded.keeper" in process.cmdline()]
         assert len(keepers) == 1
         for process in pair:
             _end(process)
         if round_number % 5 == 4:
-            _wait_until_nobody_runs(home)
+            clear_away(home)
             shutil.rmtree(home)
 
 
@@ -142,7 +120,7 @@ def test_two_processes_start_it_at_the_same_moment(home: Path, rounds: int) -> N
 def test_a_start_that_is_killed_is_made_good_by_the_next(home: Path, after: float) -> None:
     borrower = _borrower(home)
     time.sleep(after)
-    for process in _processes_in(home):
+    for process in processes_in(home):
         with contextlib.suppress(psutil.Error):
             process.send_signal(signal.SIGKILL)
     borrower.kill()
@@ -157,12 +135,12 @@ def test_a_killed_keeper_leaves_servers_that_the_next_one_adopts(home: Path) -> 
     state = read_state(Layout(home))
     assert state is not None
     state.keeper.process().kill()
-    assert wait_gone(state.keeper.process(), 10)
+    assert wait_gone(state.keeper.process(), PATIENCE_SECONDS)
     with borrow(_settings(home)) as stack:
         assert (str(stack.database_port), str(stack.objects_port)) == (database_port, objects_port)
         assert _accepts_work(stack)
         _end(borrower)
-    _wait_until_nobody_runs(home)
+    wait_until_nobody_runs(home)
 
 
 def test_a_killed_database_is_noticed_and_started_again(home: Path) -> None:
@@ -173,7 +151,7 @@ def test_a_killed_database_is_noticed_and_started_again(home: Path) -> None:
     server = state.postgres.process()
     server.kill()
     # A process that is being killed still answers for some milliseconds, on a busy machine for longer.
-    assert wait_gone(server, 10)
+    assert wait_gone(server, PATIENCE_SECONDS)
     with borrow(_settings(home)) as stack:
         assert _accepts_work(stack)
     _end(borrower)
@@ -201,7 +179,7 @@ def test_a_port_in_use_is_named_with_the_setting_that_chose_it(home: Path) -> No
             borrow(_settings(home, embedded_objects_port=port)),
         ):
             pass
-    _wait_until_nobody_runs(home)
+    wait_until_nobody_runs(home)
 
 
 def test_a_folder_that_may_not_be_written_is_named(tmp_path: Path) -> None:
@@ -218,7 +196,7 @@ def test_both_servers_listen_on_loopback_alone_and_ask_for_a_password(home: Path
     with borrow(_settings(home)) as stack:
         addresses = {
             connection.laddr.ip
-            for process in _processes_in(home)
+            for process in processes_in(home)
             for connection in process.net_connections(kind="inet")
             if connection.status == psutil.CONN_LISTEN
         }
@@ -235,23 +213,30 @@ def test_both_servers_listen_on_loopback_alone_and_ask_for_a_password(home: Path
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_root_and_an_ordinary_user_can_both_run_it(home: Path) -> None:
-    with borrow(_settings(home)) as stack:
-        owner = psutil.Process(read_state(stack.layout).postgres.pid).username()  # type: ignore[union-attr]
-        assert owner == "nobody"
-    ordinary = home.parent / "of an ordinary user"
-    ordinary.mkdir()
-    shutil.chown(ordinary, "daemon", "daemon")
-    # The tests' folders and perhaps the virtual environment belong to root alone, so the user may look into them.
-    command = [
-        "setpriv", "--reuid=daemon", "--regid=daemon", "--clear-groups", "--inh-caps=+dac_override",
-        "--ambient-caps=+dac_override", sys.executable, "-c", BORROWER, str(ordinary / "home"),
-    ]  # fmt: skip
-    borrower = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+def test_an_ordinary_user_runs_it_as_itself(reachable: Path) -> None:
+    daemon = pwd.getpwnam("daemon")
+    ours = {"user": daemon.pw_uid, "group": daemon.pw_gid, "extra_groups": [], "cwd": reachable}
+    if not _may_run_python(ours):
+        pytest.skip("another user may not enter the folder that the virtual environment lies in")
+    home = reachable / "of an ordinary user"
+    home.mkdir()
+    shutil.chown(home, daemon.pw_uid, daemon.pw_gid)
+    borrower = _borrower(home, **ours)
     assert len(_line(borrower).split()) == 2
-    assert {process.username() for process in _processes_in(ordinary)} == {"daemon"}
+    assert {process.username() for process in processes_in(home)} == {"daemon"}
+    assert not (home / "postgres").is_symlink()
     _end(borrower)
-    _wait_until_nobody_runs(ordinary)
+    wait_until_nobody_runs(home)
+
+
+def _may_run_python(options: dict[str, Any]) -> bool:
+    try:
+        tried = subprocess.run(
+            [sys.executable, "-c", "import fm_migration"], check=False, capture_output=True, **options
+        )
+    except PermissionError:
+        return False
+    return tried.returncode == 0
 
 
 def _client(stack: Stack, access_key: str | None = None) -> Any:

@@ -25,6 +25,7 @@ from fm_migration.images.recipe import Recipe
 from fm_migration.images.worker import GRACE_SECONDS, READY, SIZE
 from fm_migration_tests.images import pictures
 from fm_migration_tests.images.misbehaving_worker import TOKEN
+from fm_migration_tests.waiting import PATIENCE_SECONDS
 
 MISBEHAVING = (sys.executable, "-P", "-m", "fm_migration_tests.images.misbehaving_worker")
 GOOD = pictures.file(pictures.upright(), "JPEG")
@@ -293,7 +294,7 @@ def test_the_kernel_ends_a_worker_whose_parent_is_gone() -> None:
     with ours, _left_alone(told, theirs, data) as process:
         assert ours.recv(1) == READY
         ours.sendall(SIZE.pack(len(words)))
-        assert process.wait(30) == -signal.SIGALRM
+        assert process.wait(PATIENCE_SECONDS) == -signal.SIGALRM
 
 
 def test_an_idle_worker_leaves_when_its_parent_is_gone() -> None:
@@ -303,7 +304,7 @@ def test_an_idle_worker_leaves_when_its_parent_is_gone() -> None:
     with ours, _left_alone(told, theirs, data) as process:
         assert ours.recv(1) == READY
         ours.close()
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
 
 
 def test_the_worker_s_module_can_be_tried_by_hand() -> None:

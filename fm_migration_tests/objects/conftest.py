@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -25,9 +26,11 @@ import pytest
 import stamina
 
 from fm_migration.embedded.ports import LOOPBACK
+from fm_migration.embedded.processes import end_child
 from fm_migration.objects.store import ObjectsLocation, ObjectStore, open_store
 from fm_migration_tests.conftest import Bucket
 from fm_migration_tests.objects.faults import FaultyProxy
+from fm_migration_tests.waiting import PATIENCE_SECONDS, STOP_SECONDS
 
 DUMP = "filemaker-import/images-bulk-dump/"
 OWN = "thumbnails/"
@@ -143,8 +146,7 @@ def _secure_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureS
         server.root("s3").create_bucket(Bucket=server.bucket)
         yield server
     finally:
-        child.terminate()
-        child.wait(15)
+        end_child(child, signal.SIGTERM, STOP_SECONDS)
 
 
 @pytest.fixture
@@ -196,7 +198,7 @@ def _start(server: SecureServer, folder: Path, key: Path) -> subprocess.Popen[by
 
 def _wait_for(server: SecureServer, child: subprocess.Popen[bytes]) -> None:
     port = int(server.endpoint.rpartition(":")[2])
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline and child.poll() is None:
         try:
             ssl.get_server_certificate((LOOPBACK, port), timeout=3)

@@ -6,6 +6,7 @@ expectation of what it should show, which is the tests' to have, and any reading
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -17,6 +18,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
+
+from fm_migration_tests.waiting import STOP_SECONDS
 
 SITE = Path(__file__).parent / "clinic_site"
 
@@ -108,9 +111,11 @@ def open_gallery(database_url: str, store: Store | None = None) -> Iterator[Gall
         try:
             yield Gallery(desk)
         finally:
-            # The desk ends with its input; leaving the Popen block then closes the pipes and waits.
+            # The desk ends with its input; leaving the Popen block then closes the pipes.
             if desk.stdin is not None:
-                desk.stdin.close()
+                with contextlib.suppress(BrokenPipeError):
+                    desk.stdin.close()
+            _end(desk)
 
 
 class Gallery:
@@ -197,11 +202,18 @@ class Gallery:
         self._desk.stdin.flush()
         line = self._desk.stdout.readline()
         if not line:
-            raise RuntimeError(f"the front desk went away during {task}, exit code {self._desk.wait()}")
+            raise RuntimeError(f"the front desk went away during {task}, exit code {self._desk.wait(STOP_SECONDS)}")
         answer = json.loads(line)
         if "refused" in answer:
             raise RefusedError(answer["refused"], answer["why"])
         return answer["done"]
+
+
+def _end(desk: subprocess.Popen[str]) -> None:
+    try:
+        desk.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        desk.kill()
 
 
 def _environment(database_url: str, store: Store | None) -> Mapping[str, str]:

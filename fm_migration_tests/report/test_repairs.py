@@ -447,7 +447,6 @@ def test_everything_at_once_on_a_whole_clinic_and_back(world: Reported, bucket: 
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
 def test_thirteen_thousand_empty_batches_of_a_stale_clinic(world: Reported, bucket: Bucket) -> None:
     furnish(world, design_clinic(1.0, variant="stale"))
     world.link()

@@ -147,7 +147,6 @@ def test_a_small_clinic(world: Reported, variant: Variant) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("variant", ["imported", "stale"])
 def test_the_whole_clinic(world: Reported, variant: Variant) -> None:
     clinic = design_clinic(1.0, variant=variant)

@@ -26,6 +26,7 @@ from fm_migration.thumbnails.thumbnailing import Choice, ThumbnailState
 from fm_migration_tests.conftest import SAMPLE_SIZE
 from fm_migration_tests.peers.gallery import Store, open_gallery
 from fm_migration_tests.thumbnails.conftest import Photographed
+from fm_migration_tests.waiting import PATIENCE_SECONDS
 
 DUMP = "filemaker-import/images-bulk-dump/"
 #: Mean difference of a channel, of 255, between two ways of shrinking one picture: a palette costs most.
@@ -193,7 +194,7 @@ def test_a_killed_run_is_continued(clinic: Photographed) -> None:
         "making.make_thumbnails(places.engine, places.store, places.settings, months)"
     )
     run = subprocess.Popen([sys.executable, "-c", code], env=os.environ)
-    ends = time.monotonic() + 60
+    ends = time.monotonic() + PATIENCE_SECONDS
     while len(clinic.states()) < 20 and run.poll() is None and time.monotonic() < ends:
         time.sleep(0.01)
     run.send_signal(signal.SIGKILL)

@@ -20,6 +20,7 @@ from fm_migration.thumbnails.judging import Verdict, judge
 from fm_migration.thumbnails.progress import Progress, every, spell
 from fm_migration.thumbnails.reading import read_ahead
 from fm_migration.thumbnails.thumbnailing import MonthPending, Pending
+from fm_migration_tests.waiting import PATIENCE_SECONDS
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 OURS = "thumbnails/aa-bb/old.jpg"
@@ -80,7 +81,7 @@ def test_times_are_for_people(seconds: float, words: str) -> None:
 def test_the_clock_ticks_while_nothing_else_happens_and_stops_with_the_block() -> None:
     ticks: list[int] = []
     with every(0.01, lambda: ticks.append(1)):
-        ends = time.monotonic() + 10
+        ends = time.monotonic() + PATIENCE_SECONDS
         while len(ticks) < 3 and time.monotonic() < ends:
             time.sleep(0.01)
     assert len(ticks) >= 3
