@@ -25,6 +25,7 @@ from fm_migration.clinic.links import LinksUpdate
 from fm_migration.clinic.planning import Plan
 from fm_migration.embedded.sample import build
 from fm_migration.embedded.sample import export as sample_export
+from fm_migration.embedded.sample.leftovers import IMPORT_DESCRIPTION
 from fm_migration.embedded.sample.model import Clinic
 from fm_migration.embedded.sample.reimport import play_reimport
 from fm_migration.ledger import identity, inventory
@@ -40,7 +41,7 @@ DAY = "10/18/2016"
 #: What staff write by hand, with the columns that the app fills.
 _INSERT_BATCH = text("""
 insert into images_batch (id, content_type_id, object_id, name, description, uploaded_by_id, uploaded_at, image_count)
-values (:id, :content_type, :patient, :name, '', :person, :at, :count)
+values (:id, :content_type, :patient, :name, :description, :person, :at, :count)
 """)
 _INSERT_IMAGE = text("""
 insert into images_image
@@ -199,6 +200,7 @@ class World:
                 "person": connection.execute(_INSERT_PERSON).scalar_one() if by_hand else None,
                 "content_type": contract.patient_content_type_id(connection),
                 "at": at,
+                "description": "" if by_hand else IMPORT_DESCRIPTION,
             }
             size = len(keys) if count is None else count
             connection.execute(_INSERT_BATCH, {**facts, "id": batch, "patient": patient, "name": name, "count": size})

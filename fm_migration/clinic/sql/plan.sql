@@ -268,7 +268,8 @@ where candidate.state = 'linked';
 
 -- step: session
 -- The photographs of one patient and day that need a batch: a batch in which others of them hang already, else the one
--- that we would have made, else an imported one of that patient and name, else none yet.
+-- that we would have made, else an imported one of that patient and name, else none yet. The clinic's command pads the
+-- day with a zero; our earlier versions did not, and their batches are adopted too.
 create temporary table session on commit drop as
 with needed as (
     select candidate.person, candidate.taken_on, min(candidate.patient_id::text)::uuid as patient_id,
@@ -278,8 +279,8 @@ with needed as (
     group by candidate.person, candidate.taken_on
 ), named as (
     select needed.*,
-           case when taken_on is null then 'Undated' else to_char(taken_on, 'FMDD Mon YYYY') end
-               || ' (FileMaker Import)' as name,
+           coalesce(to_char(taken_on, 'DD Mon YYYY'), 'Undated') || ' (FileMaker Import)' as name,
+           to_char(taken_on, 'FMDD Mon YYYY') || ' (FileMaker Import)' as unpadded_name,
            person::text || '|' || coalesce(taken_on::text, 'undated') as natural_key
     from needed
 ), neighbour as (
@@ -291,7 +292,8 @@ with needed as (
     order by candidate.person, candidate.taken_on, album.uploaded_at, album.batch_id
 ), namesake as (
     select distinct on (named.person, named.taken_on) named.person, named.taken_on, album.batch_id
-    from named join album on album.object_id = named.patient_id and album.name = named.name and not album.by_hand
+    from named join album on album.object_id = named.patient_id and not album.by_hand
+                         and album.name in (named.name, named.unpadded_name)
     left join verdict on verdict.batch_id = album.batch_id
     where coalesce(verdict.patient_id, album.owner) = named.patient_id
     order by named.person, named.taken_on, album.uploaded_at, album.batch_id

@@ -301,7 +301,7 @@ _BATCH_COLUMNS = (
 def _batch_rows(clinic: Clinic, content_type: int, staff: dict[str, int]) -> Iterable[tuple[object, ...]]:
     for b in clinic.batches:
         uploaded_by = staff[b.uploaded_by] if b.uploaded_by else None
-        yield b.id, content_type, b.object_id, b.name, "", uploaded_by, b.uploaded_at, b.image_count
+        yield b.id, content_type, b.object_id, b.name, b.description, uploaded_by, b.uploaded_at, b.image_count
 
 
 _IMAGE_COLUMNS = (

@@ -30,6 +30,8 @@ from fm_migration.embedded.sample.people import reimported_at, stream
 from fm_migration.embedded.sample.words import STAFF
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+#: What the clinic's command writes into the description of every batch, the empty ones of its later runs included.
+IMPORT_DESCRIPTION = "Imported from FileMaker"
 _HAND_NAMES = ("Fitting", "Review", "Follow-up photographs", "Shoe check", "Wound progress")
 _HAND_CATEGORIES = ("dorsal", "plantar", "wound", "shoe", "casts", "other")
 #: The clinic's mapping takes the first key that the Type contains; it knows neither dorsal nor posterior.
@@ -60,8 +62,8 @@ class _Album:
 
 
 def import_batch_name(day: dt.date) -> str:
-    """What the clinic's command calls a batch of this day. Month names in English whatever the locale."""
-    return f"{day.day} {_MONTHS[day.month - 1]} {day.year} (FileMaker Import)"
+    """What the clinic's command calls a batch of this day: `05 Aug 2021 ...`. English months whatever the locale."""
+    return f"{day.day:02} {_MONTHS[day.month - 1]} {day.year} (FileMaker Import)"
 
 
 def design(
@@ -147,6 +149,7 @@ def _run_batch(seed: int, owner: Patient, generation: int, day: dt.date, count: 
         generation=generation,
         object_id=patient_uuid(seed, owner.mrn, generation),
         name=import_batch_name(day),
+        description=IMPORT_DESCRIPTION,
         uploaded_by=None,
         uploaded_at=_run_at(generation),
         image_count=count,
@@ -290,6 +293,7 @@ def _hand_album(
         generation=generation,
         object_id=patient_uuid(seed, owner.mrn, generation),
         name=name,
+        description="",
         uploaded_by=person,
         uploaded_at=at,
         image_count=count,

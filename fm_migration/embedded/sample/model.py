@@ -133,6 +133,7 @@ class Batch:
     generation: int  # of the patient UUID that it points at
     object_id: uuid.UUID
     name: str
+    description: str
     uploaded_by: str | None
     uploaded_at: dt.datetime
     image_count: int

@@ -1,7 +1,8 @@
 """What is right about a sample clinic: the file that tests compare with.
 
 Everything is said as the design planted it, not as some rule would decide it. People are named by FileMaker id, or
-by `mrn` where they have none; never by name. Bump VERSION when the meaning of a key changes.
+by `mrn` where they have none; never by name. Bump VERSION when a key means something else, or
+when an older sample lacks what this one has.
 
     rows        one entry for each row of the export: its one state, whose it is, which object belongs to it
     objects     one entry for each object under the dump's prefix, and what a reader should find in it
@@ -21,7 +22,7 @@ from typing import Any
 from fm_migration.embedded.sample import pictures
 from fm_migration.embedded.sample.model import Batch, Clinic, Image, Row, StoredObject
 
-VERSION = 1
+VERSION = 2
 _NOT_A_PICTURE = "not_a_picture"
 _MIRRORED = frozenset({2, 4, 5, 7})
 

@@ -184,13 +184,16 @@ left join fm_migration.inventory_snapshot as missed_by on missed_by.id = asked.v
 left join found on asked.vanished is not null and found.etag = asked.etag and found.size = asked.size
 
 -- step: batch
--- A batch, with what it holds and what its count says; and the other imported batches of its patient and name.
+-- A batch, with what it holds and what its count says; and the other imported batches of its patient and name, with or
+-- without the zero before the day.
 select batch.id, batch.object_id as owner, batch.content_type_id = :content_type as of_patients,
        batch.uploaded_by_id is not null as by_hand, batch.image_count as says,
        (select count(*) from images_image where batch_id = batch.id) as has,
        (select count(*) from images_batch as other
         where other.object_id = batch.object_id and other.content_type_id = batch.content_type_id
-          and other.name = batch.name and other.id <> batch.id and other.uploaded_by_id is null
+          and regexp_replace(other.name, '^0(?=\d [A-Z][a-z]{2} \d{4} \(FileMaker)', '')
+            = regexp_replace(batch.name, '^0(?=\d [A-Z][a-z]{2} \d{4} \(FileMaker)', '')
+          and other.id <> batch.id and other.uploaded_by_id is null
           and exists (select from images_image where batch_id = other.id)) as namesakes
 from images_batch as batch where batch.id = :id
 
