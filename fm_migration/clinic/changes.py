@@ -151,6 +151,7 @@ def apply_updates(
         from fm_migration.planned_change as wanted
         join {table} as target on target.{_quoted(key)} = wanted.row_id::{key_type}
         where plan_id = :plan and table_name = :table and action = 'update' and to_jsonb(target) @> wanted.after
+          and not exists (select from fm_migration.change where change.planned_id = wanted.id)
         """),
         {"plan": plan, "table": table, "run_id": run_id},
     )
@@ -277,7 +278,11 @@ def undo_recognitions(connection: Connection, plan: int) -> None:
 
 
 def undo_updates(connection: Connection, plan: int, table: str, columns: tuple[str, ...], key: str = "id") -> None:
-    """Put back what the plan changed in one table, where nobody has changed it since."""
+    """Put back what the plan changed in these columns of a table, where nobody has changed it since.
+
+    A plan of links changes two columns of one row by a change each, and each is put back with its own column.
+    """
+    own = list(columns)
     row_id = f"planned.row_id::{_key_type(connection, table, key)} as row_id"
     columns = tuple(column for column in columns if column not in DERIVED.get(table, ()))
     connection.execute(
@@ -285,6 +290,7 @@ def undo_updates(connection: Connection, plan: int, table: str, columns: tuple[s
         with wanted as (
             {_UNDOABLE.format(columns=f"{row_id}, planned.before, planned.after, change.applied_at")}
               and planned.table_name = :table and planned.action = 'update'
+              and (planned.after = '{{}}' or planned.after ?| cast(:own as text[]))
         ), done as (
             update {table} as target set {_assignments(columns)}
             from wanted cross join lateral jsonb_populate_record(null::{table}, wanted.before) as new
@@ -295,7 +301,7 @@ def undo_updates(connection: Connection, plan: int, table: str, columns: tuple[s
         update fm_migration.change set undone_at = now(), undo_outcome = 'restored'
         from done where change.id = done.id
         """),
-        {"plan": plan, "table": table},
+        {"plan": plan, "table": table, "own": own},
     )
 
 

@@ -66,6 +66,13 @@ insert into documents_document
 values (:id, :content_type, :patient, :key, 'letter.pdf', 'letter.pdf', 1, 'application/pdf', 'clinic', '', 'letter',
         '', '[]', 'import', now(), now(), true)
 """)
+_INSERT_RELATIONSHIP = text("""
+insert into contact_relationships
+    (id, from_content_type_id, from_object_id, to_content_type_id, to_object_id, relationship, created_at)
+select :id, of_start.id, :start, of_end.id, :to, 'mother of', now()
+from django_content_type as of_start, django_content_type as of_end
+where of_start.model = 'patient' and of_end.model = :model
+""")
 _GALLERIES = text("""
 select patients.id as patient, image.s3_key as key
 from patients
@@ -82,6 +89,7 @@ SNAPSHOT = {
     "images_batch": "select to_jsonb(t) from images_batch as t order by id",
     "images_image": "select to_jsonb(t) from images_image as t order by id",
     "documents_document": "select to_jsonb(t) from documents_document as t order by id",
+    "contact_relationships": "select to_jsonb(t) from contact_relationships as t order by id",
     "patients": "select to_jsonb(t) from patients as t order by id",
 }
 
@@ -94,7 +102,8 @@ OURS_AND_THEIRS = (
             "export_read", "csv_metadata", "s3_inventory", "inventory_snapshot", "patient_read", "patient_identity",
         )
     ),
-    "images_image", "images_batch", "documents_document", "notes_note", "patients", "auth_user",
+    "images_image", "images_batch", "documents_document", "contact_relationships", "notes_note", "patients",
+    "auth_user",
 )  # fmt: skip
 
 
@@ -228,6 +237,14 @@ class World:
                 _INSERT_DOCUMENT, {"id": document, "content_type": content_type, "patient": patient, "key": key}
             )
         return document
+
+    def relationship(self, start: uuid.UUID, to: uuid.UUID, model: str = "patient") -> uuid.UUID:
+        """A patient belongs to another patient, or to something of another model."""
+        relationship = uuid.uuid4()
+        row = {"id": relationship, "start": start, "to": to, "model": model}
+        with self.engine.begin() as connection:
+            connection.execute(_INSERT_RELATIONSHIP, row)
+        return relationship
 
     def do(self, statement: str, **parameters: Any) -> int:
         """What somebody does in the app, as SQL; how many rows it concerned."""

@@ -17,9 +17,11 @@ from fm_migration.embedded.sample.mess import STALE_GENERATIONS
 from fm_migration.embedded.sample.model import (
     Batch,
     Document,
+    End,
     Image,
     Patient,
     Picture,
+    Relationship,
     Row,
     StoredObject,
     Variant,
@@ -51,6 +53,7 @@ class Leftovers:
     images: tuple[Image, ...]
     uploads: tuple[StoredObject, ...]
     documents: tuple[Document, ...]
+    relationships: tuple[Relationship, ...]
 
 
 @dataclass(slots=True)
@@ -85,11 +88,13 @@ def design(
     uploads = tuple(_upload(album, image, n) for album in albums for n, image in enumerate(album.images))
     if variant != "fresh":
         albums += _run_albums(seed, variant, counts, owners, sessions, objects)
+    documents = tuple(_documents(seed, counts, document_count, [p for p in patients if p.filemaker_id]))
     return Leftovers(
         batches=tuple(album.batch for album in albums),
         images=tuple(image for album in albums for image in album.images),
         uploads=uploads,
-        documents=tuple(_documents(seed, counts, document_count, [p for p in patients if p.filemaker_id])),
+        documents=documents,
+        relationships=tuple(_relationships(seed, counts, patients, documents)),
     )
 
 
@@ -363,3 +368,38 @@ def _documents(seed: int, counts: dict[str, int], amount: int, patients: list[Pa
             file_size=rng.randrange(20_000, 900_000),
             uploaded_at=reimported_at(1) + dt.timedelta(hours=rng.randrange(48)),
         )
+
+
+# --- relationships --------------------------------------------------------------------------------
+
+_KINDS_OF_RELATIONSHIP = ("mother of", "carer of", "sibling of")
+
+
+def _relationships(
+    seed: int, counts: dict[str, int], patients: tuple[Patient, ...], documents: tuple[Document, ...]
+) -> Iterator[Relationship]:
+    """Who belongs to whom, and letters about people. Like documents they are linked once, and dangle ever after.
+
+    Of some the other one was typed in by hand and keeps the UUID: so a re-import breaks the one end of a row, or the
+    other, or both.
+    """
+    rng = stream(seed, "relationships")
+    times = Counter(p.filemaker_id for p in patients)
+    from_filemaker = [p for p in patients if p.filemaker_id and times[p.filemaker_id] == 1]
+    typed_in = [p for p in patients if not p.filemaker_id]
+    between = counts["relationship_of_patients"]
+    for number in range(between + counts["relationship_to_a_document"]):
+        start = _end_of(seed, rng.choice(from_filemaker))
+        to = _end_of(seed, rng.choice(typed_in if number % 3 else from_filemaker))
+        kind, mess = rng.choice(_KINDS_OF_RELATIONSHIP), "relationship_of_patients"
+        if number >= between:
+            to = End("document", rng.choice(documents).id, None)
+            kind, mess = "mentioned in", "relationship_to_a_document"
+        if number % 2:
+            start, to = to, start
+        at = reimported_at(1) + dt.timedelta(hours=number)
+        yield Relationship(sample_uuid(seed, "relationship", number), start, to, kind, at, (mess,))
+
+
+def _end_of(seed: int, patient: Patient) -> End:
+    return End("patient", patient_uuid(seed, patient.mrn, 1), patient.mrn)
