@@ -19,6 +19,8 @@ from fm_migration.ledger import identity
 #: Whoever writes links takes this lock first: a number of our own for pg_advisory_xact_lock.
 LINK_LOCK = 7_664_202
 LOCK_SECONDS = 30
+#: What writers of links lock, in this order. `doctor` tries each.
+TABLE_LOCKS = ("patients in share mode", "images_batch, images_image in share row exclusive mode")
 
 _PLAN = text("select * from fm_migration.link_plan where id = :plan for update")
 _READ_FINGERPRINT = text("select fingerprint from fm_migration.patient_read where id = :id")
@@ -206,8 +208,8 @@ def lock_links(connection: Connection) -> None:
     """One writer of links at a time, and no writer of the clinic's beside it. Readers of the gallery go on."""
     connection.execute(text(f"set local lock_timeout = '{LOCK_SECONDS}s'"))
     connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": LINK_LOCK})
-    connection.execute(text("lock table patients in share mode"))
-    connection.execute(text("lock table images_batch, images_image in share row exclusive mode"))
+    for tables in TABLE_LOCKS:
+        connection.execute(text(f"lock table {tables}"))
 
 
 def find_plan(connection: Connection, plan_id: int) -> dict[str, Any]:

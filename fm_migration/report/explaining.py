@@ -56,8 +56,10 @@ def explain(connection: Connection, settings: Settings, asked: str, store: Objec
 
 def names_of(connection: Connection, settings: Settings, patients: Sequence[UUID]) -> list[str]:
     """The names of patients, for the eyes of a person at a terminal and for nothing else."""
-    rows = Records(connection, settings).ask("names", ids=patients) if patients else []
-    return [row["name"] for row in rows]
+    records = Records(connection, settings)
+    if not patients or not records.ask("may_read_names")[0]["allowed"]:
+        return []
+    return [row["name"] for row in records.ask("names", ids=patients)]
 
 
 class _Explaining:

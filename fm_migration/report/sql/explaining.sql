@@ -54,10 +54,16 @@ where exists (select from fm_migration.patient_identity where patient_id = asked
    or exists (select from fm_migration.patient_identity where filemaker_id = asked.id)
 
 -- step: archived
-select id from patients where id = any(cast(:ids as uuid[])) and to_jsonb(patients) ->> 'archived' = 'true'
+select id from patients where id = any(cast(:ids as uuid[])) and archived
+
+-- step: may_read_names
+-- Names are a courtesy: a clinic need neither have these columns nor let us read them.
+select count(*) = 2 as allowed from pg_attribute
+where attrelid = to_regclass('patients') and attname in ('first_name', 'last_name') and not attisdropped
+  and has_column_privilege(attrelid, attnum, 'select')
 
 -- step: names
-select id, concat_ws(' ', to_jsonb(patients) ->> 'first_name', to_jsonb(patients) ->> 'last_name') as name
+select id, concat_ws(' ', first_name, last_name) as name
 from patients where id = any(cast(:ids as uuid[])) order by 2
 
 -- step: person
