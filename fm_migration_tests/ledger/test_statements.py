@@ -17,7 +17,7 @@ def connection(engine: Engine) -> Iterator[Connection]:
 
 
 def _run(connection: Connection, monkeypatch: pytest.MonkeyPatch, steps: dict[str, str]) -> dict[str, int]:
-    monkeypatch.setattr(sql, "steps", lambda package, name: steps)
+    monkeypatch.setattr(sql, "steps", lambda *_names: steps)
     return sql.run(connection, "a package", "a file")
 
 
