@@ -3,11 +3,13 @@
     make bench ARGS=staging                      # the clinic's sizes, and 100,000 objects; under three minutes
     make bench ARGS='staging --full'             # a million of each too; about half an hour
     make bench ARGS='staging --only csv --rows 6662 50000'
+    make bench ARGS='staging --only inventory --objects 20000 100000 --postgres /usr/lib/postgresql/15/bin'
 
 Belongs here: the questions, the servers they need, and the goals. Does not belong here: the other ways of doing it
 (`peers/`), measuring (`harness.py`).
 
-The servers are the project's embedded ones in a folder that goes with the run. What they spend is in the wall time,
+The servers are the project's embedded ones in a folder that goes with the run, or with --postgres a PostgreSQL that is
+installed here. What they spend is in the wall time,
 and neither in CPU nor in memory: those are of the measured process and its children.
 """
 
@@ -44,6 +46,7 @@ from fm_migration.ledger.copying import copy_rows
 from fm_migration.objects import listing
 from fm_migration.places import Places, find_places
 from fm_migration.settings import load_settings
+from fm_migration_tests import installed_postgres
 
 CLINIC_ROWS, CLINIC_OBJECTS, CLINIC_PATIENTS = 6_662, 6_490, 2_842
 MANY_OBJECTS, MILLION = 100_000, 1_000_000
@@ -197,6 +200,7 @@ class Bench:
     folder: Path
     stack: Stack
     engine: Engine
+    database_url: str
     runs: int
     warm_up: int | None
     rows: list[str] = field(default_factory=list)
@@ -214,7 +218,7 @@ class Bench:
     def places(self, objects_url: str | None = None, export: Path | None = None) -> dict[str, str]:
         """The environment in which a measured function finds these servers."""
         return {
-            "FM_DATABASE_URL": self.stack.database_url(DATABASE),
+            "FM_DATABASE_URL": self.database_url,
             "FM_OBJECTS_URL": objects_url or self.stack.objects_url,
             "FM_OBJECTS_ACCESS_KEY": self.stack.access_key,
             "FM_OBJECTS_SECRET_KEY": self.stack.secret_key,
@@ -229,28 +233,41 @@ class Bench:
 
 
 @contextlib.contextmanager
-def bench(buckets: Iterable[int], runs: int = 3, warm_up: int | None = None) -> Iterator[Bench]:
-    """The embedded servers in a folder of their own, with an empty clinic and buckets of these sizes."""
+def bench(
+    buckets: Iterable[int], runs: int = 3, warm_up: int | None = None, postgres: Path | None = None
+) -> Iterator[Bench]:
+    """The servers in a folder of their own, with an empty clinic and buckets of these sizes."""
     with tempfile.TemporaryDirectory(prefix="staging-bench-") as name:
         folder = Path(name)
         settings = load_settings(_env_file=None, home=folder / "servers", embedded_linger_seconds=0)
         for objects in buckets:
             _fill_bucket(Layout(settings.home.resolve()), objects)
-        with borrow(settings) as stack:
-            with psycopg.connect(stack.database_url("postgres"), autocommit=True) as connection:
-                connection.execute(f"create database {DATABASE} template template0")
-            engine = database.open_engine(stack.database_url(DATABASE))
+        with borrow(settings) as stack, _database(stack, postgres) as url:
+            engine = database.open_engine(url)
             tables.metadata.create_all(engine)
             schema.upgrade(engine)
             running = read_state(stack.layout)
             try:
-                yield Bench(folder, stack, engine, runs, warm_up)
+                yield Bench(folder, stack, engine, url, runs, warm_up)
             finally:
                 engine.dispose()
         # The folder must not go while the servers still write their last words into it.
         if running is not None:
             with contextlib.suppress(psutil.NoSuchProcess):
                 processes.wait_gone(running.keeper.process(), STOP_SECONDS)
+
+
+@contextlib.contextmanager
+def _database(stack: Stack, postgres: Path | None) -> Iterator[str]:
+    """The URL of an empty database, on the embedded server or on one of the installed programs' own."""
+    if postgres is not None:
+        with installed_postgres.serve(postgres) as server:
+            print(f"PostgreSQL {server.version}", flush=True)
+            yield server.create_database(DATABASE)
+        return
+    with psycopg.connect(stack.database_url("postgres"), autocommit=True) as connection:
+        connection.execute(f"create database {DATABASE} template template0")
+    yield stack.database_url(DATABASE)
 
 
 def _bucket_name(objects: int) -> str:
@@ -400,7 +417,7 @@ def _move_patients(bench: Bench, name: str) -> None:
         bench.sql("truncate fm_migration.patient_identity, fm_migration.patient_read cascade")
     if name == "after a re-import":
         bench.sql("update patients set id = gen_random_uuid()")
-        settle(bench.stack.database_url(DATABASE))
+        settle(bench.database_url)
 
 
 # --- the command line --------------------------------------------------------------------------------------------
@@ -412,7 +429,7 @@ def main(arguments: Sequence[str]) -> int:
     largest = LARGEST_IN_MINISTACK if options.full else LARGEST_BY_DEFAULT
     in_ministack = [objects for objects in options.objects if objects <= largest and "listing" in options.only]
     try:
-        with bench(in_ministack, options.runs, options.warm_up) as world:
+        with bench(in_ministack, options.runs, options.warm_up, options.postgres) as world:
             _measure(world, options, in_ministack)
     except BenchError as error:
         print(error, file=sys.stderr)
@@ -434,6 +451,9 @@ def _measure(world: Bench, options: argparse.Namespace, in_ministack: Sequence[i
         if options.full or objects not in in_ministack:
             # A slow page shows nothing new at a million, and takes its time.
             _measure_synthetic(world, objects, options.delay if objects < MILLION else options.delay[:1])
+    for objects in options.objects if "inventory" in options.only else ():
+        with synthetic_bucket(objects, 0.0) as url:
+            measure_inventory(world, objects, world.places(url))
     for patients in options.patients if "patients" in options.only else ():
         measure_patients(world, patients)
 
@@ -456,7 +476,9 @@ def _measure_synthetic(world: Bench, objects: int, delays: Sequence[float]) -> N
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench staging", description=(__doc__ or "").partition("\n")[0])
     parts = ("start", "csv", "listing", "patients")
-    parser.add_argument("--only", nargs="+", choices=parts, default=parts, help="measure these parts")
+    # Part of `listing` too, at the sizes that it stores.
+    parser.add_argument("--only", nargs="+", choices=(*parts, "inventory"), default=parts, help="measure these parts")
+    parser.add_argument("--postgres", type=Path, metavar="BIN_DIR", help="an installed PostgreSQL instead of ours")
     parser.add_argument("--rows", nargs="+", type=int, help="rows of the exports")
     parser.add_argument("--objects", nargs="+", type=int, help="objects of the buckets")
     parser.add_argument("--patients", nargs="+", type=int, help="patients")

@@ -16,6 +16,7 @@ from fm_migration.errors import DatabaseError
 _CONNECTION_STATES = ("08", "53", "57")
 #: Lock not available, deadlock, serialisation failure.
 _BUSY_STATES = ("55P03", "40P01", "40001")
+_NOT_ALLOWED = "42501"
 
 OLDEST_SERVER = 14
 CONNECT_SECONDS = 10
@@ -112,6 +113,13 @@ def explain_statement(error: DBAPIError | psycopg.Error) -> DatabaseError:
     if state in _BUSY_STATES:
         return ConnectionLostError(
             "waiting for", "the database", f"somebody else holds what we need (SQLSTATE {state})", "Run again"
+        )
+    if state == _NOT_ALLOWED:
+        return DatabaseError(
+            "running a statement on",
+            "the database",
+            f"its user may not do what we need (SQLSTATE {state})",
+            "Run `fm-migration doctor`: it names the grant that lacks",
         )
     names = (getattr(diagnosis, name, None) for name in ("table_name", "column_name", "constraint_name"))
     return DatabaseError(

@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from fm_migration import database
-from fm_migration.clinic import contract
+from fm_migration.clinic import applying, contract, links, rights
 from fm_migration.errors import FmMigrationError, ObjectStoreError
 from fm_migration.export_source import open_export
 from fm_migration.ledger import schema
@@ -26,6 +26,8 @@ from fm_migration.settings import Settings, load_settings
 
 #: S3 refuses requests that are a quarter of an hour off; orphans are judged by comparing the clocks of three machines.
 TOLERATED_SKEW_SECONDS = 60.0
+#: SQLSTATE of a right that lacks.
+_NOT_ALLOWED = "42501"
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ def examine(settings: Callable[[], Settings] = load_settings) -> Iterator[Findin
     yield finding
     if finding.well:
         yield _check("clock of the database", lambda: _database_clock(places))
+        yield from _rights(places)
+        yield from _locks(places)
         yield _check("contract", lambda: _contract(places))
         yield _check("our schema", lambda: _schema(places))
     finding = _check("bucket", lambda: _bucket(places))
@@ -112,6 +116,61 @@ def _skew(theirs: datetime) -> str:
             "comparing", "clocks", f"they are {seconds:.0f} s apart", "Set both machines by a time server (NTP)"
         )
     return "in step with ours"
+
+
+def _rights(places: Places) -> Iterator[Finding]:
+    """A line for each right that lacks, or one that says that none does."""
+    try:
+        with places.engine.connect() as connection:
+            lacking = list(_lacking_rights(connection, places))
+    except (FmMigrationError, DBAPIError) as error:
+        yield _unwell("rights", error if isinstance(error, FmMigrationError) else database.explain_statement(error))
+        return
+    for one in lacking:
+        yield Finding(f"right: {one.right}", False, f"it lacks, so {one.without_it}", f"Run: {one.statement};")
+    if not lacking:
+        yield Finding("rights", True, "all that a migration needs")
+
+
+def _lacking_rights(connection: Connection, places: Places) -> Iterator[rights.Missing]:
+    search_path = [name.strip().strip('"') for name in places.settings.app_schema.split(",")]
+    closed = rights.find_closed_schemas(connection, search_path)
+    yield from closed
+    yield from rights.find_missing_of_our_own(connection)
+    if closed:
+        return
+    found = links.find_link_columns(connection, places.settings.link_columns)
+    needed = (*rights.RIGHTS, *rights.of_links(found), *rights.of_referring(connection))
+    yield from rights.find_missing(connection, dict.fromkeys(needed))
+
+
+def _locks(places: Places) -> Iterator[Finding]:
+    """Takes each lock that writing links takes, for no longer than a moment, and lets go of it."""
+    refused = [lock for lock in applying.TABLE_LOCKS if not _may_lock(places, lock)]
+    for lock in refused:
+        tables, _, mode = lock.partition(" in ")
+        said = f"the user of FM_DATABASE_URL may not lock {tables} in {mode}, so nothing can be linked"
+        yield Finding(f"lock: {tables}", False, said, f"Run: {_grant_of_lock(places, tables)};")
+    if not refused:
+        yield Finding("locks", True, "each can be taken")
+
+
+def _may_lock(places: Places, lock: str) -> bool:
+    """A right is looked at before anybody else's lock is, so a table that is busy counts as allowed."""
+    with places.engine.connect() as connection:
+        try:
+            connection.execute(text(f"lock table {lock} nowait"))
+        except DBAPIError as error:
+            return getattr(error.orig, "sqlstate", None) != _NOT_ALLOWED
+        finally:
+            connection.rollback()
+    return True
+
+
+def _grant_of_lock(places: Places, tables: str) -> str:
+    with places.engine.connect() as connection:
+        role = connection.execute(text("select quote_ident(current_user)")).scalar_one()
+    return f"grant update, delete on {tables} to {role}"
 
 
 def _contract(places: Places) -> str:

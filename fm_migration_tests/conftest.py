@@ -33,7 +33,9 @@ from fm_migration.embedded.sample.plan import design_clinic
 from fm_migration.embedded.stack import Stack, hold
 from fm_migration.ledger import schema
 from fm_migration.settings import Settings, load_settings, settings
+from fm_migration_tests import installed_postgres
 from fm_migration_tests.guard import stand_guard
+from fm_migration_tests.installed_postgres import InstalledPostgres
 
 TEMPLATE = "clinic_template"
 #: Modules that run a daemon of Dagster's, most with a web server or a browser beside it.
@@ -90,7 +92,7 @@ def _no_settings_from_outside() -> Iterator[None]:
     """The developer's own FM_* variables and .env must not reach a test."""
     patch = pytest.MonkeyPatch()
     for name in [name for name in os.environ if name.startswith(("FM_", "DAGSTER_HOME"))]:
-        if name != "FM_FUZZ" and not name.startswith("FM_MODEL_"):
+        if name not in ("FM_FUZZ", installed_postgres.VARIABLE) and not name.startswith("FM_MODEL_"):
             patch.delenv(name)
     patch.setitem(Settings.model_config, "env_file", None)
     settings.cache_clear()
@@ -114,6 +116,16 @@ def servers(tmp_path_factory: pytest.TempPathFactory, _no_settings_from_outside:
     # Under xdist every worker has a folder of its own below the one of the run.
     run_folder = base.parent if base.name.startswith("popen-") else base
     return hold(load_settings(home=run_folder / "servers", embedded_linger_seconds=1))
+
+
+@pytest.fixture(scope="session")
+def postgres15() -> Iterator[InstalledPostgres]:
+    """The PostgreSQL that Debian ships and clinics run, or the one that FM_TEST_POSTGRES_BIN names."""
+    programs = installed_postgres.programs()
+    if programs is None:
+        pytest.skip(f"no PostgreSQL in {installed_postgres.DEBIAN}: install postgresql-15, or set FM_TEST_POSTGRES_BIN")
+    with installed_postgres.serve(programs) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

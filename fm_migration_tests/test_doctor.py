@@ -47,6 +47,8 @@ def test_nothing_is_wrong_with_a_good_clinic(clinic: str) -> None:
         "settings",
         "database",
         "clock of the database",
+        "rights",
+        "locks",
         "contract",
         "our schema",
         "bucket",

@@ -101,7 +101,7 @@ from bench.photograph order by n
 _LISTING_ROWS = 'select key, etag, size from bench.photograph order by key collate "C"'
 _BATCH_ROWS = f"""
 select {_BATCH_OF_SESSION}, (select id from django_content_type where app_label = 'patients' and model = 'patient'),
-       first_patient_id, to_char(day, 'FMDD Mon YYYY') || ' (FileMaker Import)', '', null::int,
+       first_patient_id, to_char(day, 'DD Mon YYYY') || ' (FileMaker Import)', 'Imported from FileMaker', null::int,
        timestamptz '2025-03-09 09:30Z', count(*)
 from bench.photograph group by session, day, first_patient_id order by session
 """

@@ -114,7 +114,8 @@ def _import_batch(app: App, patient_id: Any, day: date, photographs: list[Photog
         batch, _ = app.batch.objects.get_or_create(
             content_type=ContentType.objects.get_for_model(app.patient),
             object_id=patient_id,
-            name=f"{day:%-d %b %Y} (FileMaker Import)",
+            name=f"{day:%d %b %Y} (FileMaker Import)",
+            defaults={"description": "Imported from FileMaker"},
         )
         for order, photograph in enumerate(photographs):
             if not app.image.objects.filter(s3_key=photograph.key).exists():

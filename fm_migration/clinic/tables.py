@@ -195,6 +195,20 @@ documents_document = Table(
     _required("is_active", Boolean()),
 )
 
+# A table that not every clinic has: how patients belong to one another, or to something else. Either of its two generic
+# links may lead to a patient, and both go stale at once.
+contact_relationships = Table(
+    "contact_relationships",
+    metadata,
+    Column("id", Uuid(), primary_key=True),
+    _reference("from_content_type_id", Integer(), "django_content_type.id", nullable=False),
+    _required("from_object_id", Uuid()),
+    _reference("to_content_type_id", Integer(), "django_content_type.id", nullable=False),
+    _required("to_object_id", Uuid()),
+    _required("relationship", String(50)),
+    _moment("created_at"),
+)
+
 # One table that keeps a patient from being deleted, and one that goes with the patient: between them they
 # stand for all the others that hang on patients by a real foreign key.
 appointments_appointment = Table(
@@ -226,6 +240,7 @@ def _fill_content_types(_table: Table, connection: Connection, **_options: objec
         ("images", "image"),
         IMAGE_BATCH_CONTENT_TYPE,
         ("documents", "document"),
+        ("contacts", "contactrelationship"),
         ("appointments", "appointment"),
         ("notes", "note"),
     ]

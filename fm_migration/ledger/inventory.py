@@ -6,7 +6,7 @@ Everything happens in the caller's transaction: when the listing breaks off, or 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -84,10 +84,9 @@ def update_inventory(
         "bytes": seen["bytes"],
     }
     snapshot = sql.ask(connection, PACKAGE, "inventory", "record", facts)["id"]
-    changed, appeared, vanished = (
-        sql.run(connection, PACKAGE, "inventory", {"snapshot": snapshot, "prefixes": list(prefixes)}, only=step)[step]
-        for step in ("change", "appear", "vanish")
-    )
+    facts = {"snapshot": snapshot, "prefixes": list(prefixes)}
+    changed, appeared = _merge(connection, facts)
+    vanished = sql.run(connection, PACKAGE, "inventory", facts, only="vanish")["vanish"]
     _take_in(connection, snapshot, bucket, everything=source == "listing", started_at=started_at)
     counts = {name: value for name, value in seen.items() if name != "originals_before"}
     return InventoryUpdate(snapshot=snapshot, **counts, appeared=appeared, changed=changed, vanished=vanished)
@@ -108,6 +107,7 @@ def update_from_events(
     _prepare(connection)
     keys: Sequence[str] = connection.execute(_NOTICED, {"bucket": bucket}).scalars().all()
     copy_rows(connection, "listed", _COLUMNS, (_row(facts, layout) for facts in look_up(keys)))
+    connection.execute(text("analyze listed"))
     before = sql.ask(connection, PACKAGE, "inventory", "survey_present", {"prefixes": list(prefixes)})
     snapshot = connection.execute(text(sql.steps(PACKAGE, "inventory")["record_events"]), {"run_id": run_id}).scalar()
     if snapshot is None:
@@ -115,10 +115,8 @@ def update_from_events(
             "looking up new objects of", f"bucket {bucket}", "it was never listed", "Run s3_inventory without only_new"
         )
     facts = {"snapshot": snapshot, "bucket": bucket}
-    changed, appeared, vanished = (
-        sql.run(connection, PACKAGE, "inventory", facts, only=step)[step]
-        for step in ("change", "appear", "vanish_noticed")
-    )
+    changed, appeared = _merge(connection, facts)
+    vanished = sql.run(connection, PACKAGE, "inventory", facts, only="vanish_noticed")["vanish_noticed"]
     seen = sql.ask(connection, PACKAGE, "inventory", "survey_present", {"prefixes": list(prefixes)})
     if not accept_fewer and before["originals"]:
         Shrinkage("originals", seen["originals"], before["originals"], tolerated_shrinkage).refuse_if_implausible(
@@ -176,6 +174,17 @@ def newest_snapshot(connection: Connection) -> Snapshot | None:
 def as_stored(key: str) -> str:
     """A key as it stands in our tables: the one character that PostgreSQL cannot store, by its picture."""
     return key.replace("\0", "\u2400")
+
+
+def _merge(connection: Connection, facts: Mapping[str, object]) -> tuple[int, int]:
+    """Take what was listed into the inventory; how many objects had changed and how many are new."""
+    changed, appeared = (
+        sql.run(connection, PACKAGE, "inventory", facts, only=step)[step] for step in ("change", "appear")
+    )
+    if appeared >= sql.MANY_ROWS:
+        # Else the next step takes the inventory for small, and reads all that was listed for each of its rows.
+        sql.run(connection, PACKAGE, "inventory", only="analyze_inventory")
+    return changed, appeared
 
 
 def _prepare(connection: Connection) -> None:

@@ -24,7 +24,8 @@ from fm_migration.report import wording
 from fm_migration.report.answers import Explanation, Found, Reason
 from fm_migration.report.classes import FindingClass, Severity
 from fm_migration.report.gathering import WAYS, Records
-from fm_migration.report.hops import Walk, walk
+from fm_migration.report.hops import Walk, said_of_absent, walk
+from fm_migration.report.known import Home
 from fm_migration.report.recognising import Kind, Subject, recognise
 from fm_migration.settings import Settings
 
@@ -55,8 +56,10 @@ def explain(connection: Connection, settings: Settings, asked: str, store: Objec
 
 def names_of(connection: Connection, settings: Settings, patients: Sequence[UUID]) -> list[str]:
     """The names of patients, for the eyes of a person at a terminal and for nothing else."""
-    rows = Records(connection, settings).ask("names", ids=patients) if patients else []
-    return [row["name"] for row in rows]
+    records = Records(connection, settings)
+    if not patients or not records.ask("may_read_names")[0]["allowed"]:
+        return []
+    return [row["name"] for row in records.ask("names", ids=patients)]
 
 
 class _Explaining:
@@ -81,26 +84,21 @@ class _Explaining:
         shown = [one_walk for one_walk in walks if wording.shows_at(one_walk, home.patients)]
         reasons = wording.reasons(walks, home.patients)
         batches = self._records.ask("batches_of_person", ids=ids)[0]["batches"]
-        headline = self._headline_of_person(home.patients, home.way, walks, len(shown), reasons, batches)
+        headline = self._headline_of_person(home, walks, len(shown), reasons, batches)
         return self._answer(headline, walks, patients=home.patients, visible=len(shown), reasons=reasons)
 
     def _headline_of_person(
-        self,
-        patients: Sequence[UUID],
-        way: str,
-        walks: Sequence[Walk],
-        shown: int,
-        reasons: Sequence[Reason],
-        batches: int,
+        self, home: Home, walks: Sequence[Walk], shown: int, reasons: Sequence[Reason], batches: int
     ) -> str:
-        who = self._who(patients, way)
+        who = self._who(home)
         said = "; ".join(
             f"{reason.because} ({reason.photographs:,} of {len(walks):,} photographs)" for reason in reasons
         )
         if not walks:
             why = "no row of the export names them, and no batch is theirs"
             if batches:
-                why = f"no row of the export names them, and their {batches:,} batches are empty"
+                empty = f"their {batches:,} batches are empty" if batches > 1 else "their one batch is empty"
+                why = f"no row of the export names them, and {empty}"
             return f"{who} 0 images: {why}."
         if not shown:
             return f"{who} 0 images: {said}."
@@ -108,11 +106,14 @@ class _Explaining:
             return f"{who} {shown:,} of {len(walks):,} photographs; not visible: {said}."
         return f"{who} all {shown:,} photographs of theirs." if shown > 1 else f"{who} the one photograph of theirs."
 
-    def _who(self, patients: Sequence[UUID], way: str) -> str:
-        name = self._subject.name
+    def _who(self, home: Home) -> str:
+        name, patients, way = self._subject.name, home.patients, home.way
         if not patients and self._records.world.reimport is not None:
             present, known = self._records.world.reimport
-            return f"A re-import is under way ({present:,} of {known:,} patients are there), so {name} shows"
+            some = f"{present:,} of {known:,} patients are there, and this one is not"
+            return f"A re-import is under way, or patients were removed ({some}), so {name} shows"
+        if not patients and home.known:
+            return f"The app had a patient of the id {name} and has none now, so it shows"
         if not patients:
             return f"No patient of the app has the id {name}, so it shows"
         if len(patients) > 1:
@@ -130,19 +131,22 @@ class _Explaining:
         found = self._records.images(batches=[self._subject.uuid])
         walks = self._walks(images=[image.id for image in found])
         home = self._records.homes([facts["owner"]])[facts["owner"]]
-        lives = facts["of_patients"] and home.way == "uuid"
         shown = sum(one.visible for one in walks)
         reasons = wording.reasons(walks, None)
-        findings = list(self._findings_of_batch(facts, lives))
-        headline = f"Batch {self._subject.name} " + wording.said_of_batch(dict(facts), lives, shown, reasons)
+        findings = list(self._findings_of_batch(facts, home, walks))
+        said = wording.said_of_batch(dict(facts), home, self._records.world, shown, reasons)
+        headline = f"Batch {self._subject.name} {said}"
         patients = home.patients if facts["of_patients"] else ()
         return self._answer(headline, walks, patients=patients, visible=shown, reasons=reasons, further=findings)
 
-    def _findings_of_batch(self, facts: Any, lives: bool) -> Iterable[Found]:
+    def _findings_of_batch(self, facts: Any, home: Home, walks: Sequence[Walk]) -> Iterable[Found]:
         subject, has, says = str(self._subject), facts["has"], facts["says"]
-        if facts["of_patients"] and not lives and self._records.world.reimport is None:
-            said = f"it belongs to {facts['owner']}, who is not in the app"
-            yield self._found(FindingClass.BATCH_WITHOUT_PATIENT, subject, said)
+        lives = home.way == "uuid" or self._records.world.reimport is not None
+        # As in the report: an empty batch of nobody hides nothing.
+        if facts["of_patients"] and has and not lives:
+            said = f"it belongs to {facts['owner']}, {said_of_absent(home)}"
+            led = home.one or any(one.photograph.contact.one for one in walks)
+            yield self._found(FindingClass.BATCH_WITHOUT_PATIENT, subject, said, after_remedy=not led)
         if says != has:
             yield self._found(FindingClass.COUNT_WRONG, subject, f"it says {says:,} images and has {has:,}")
         if not has:
@@ -243,7 +247,9 @@ class _Explaining:
         said = f"{column} is {points_at}, who is not in the app"
         if home.one is not None:
             said += f"; it is a former UUID of patient {home.one}"
-        finding = self._found(FindingClass.LINK_WITHOUT_PATIENT, str(self._subject), said)
+        finding = self._found(
+            FindingClass.LINK_WITHOUT_PATIENT, str(self._subject), said, after_remedy=home.one is None
+        )
         headline = f"{where} {points_at}, who is not in the app" + (
             f": it is a former UUID of patient {home.one}." if home.one else "."
         )
@@ -295,15 +301,16 @@ class _Explaining:
         for one in walks:
             for hop in sorted(one.hops, key=lambda hop: not hop.hides):
                 if hop.finding is not None and hop.subject is not None:
-                    found.setdefault(
-                        (hop.finding, hop.subject), self._found(hop.finding, hop.subject, hop.said, one.month)
-                    )
+                    finding = self._found(hop.finding, hop.subject, hop.said, one.month, after_remedy=hop.after_remedy)
+                    found.setdefault((hop.finding, hop.subject), finding)
         order = list(Severity)
         return sorted(found.values(), key=lambda one: order.index(one.finding.severity))
 
-    def _found(self, finding: FindingClass, subject: str, said: str, month: str = "undated") -> Found:
+    def _found(
+        self, finding: FindingClass, subject: str, said: str, month: str = "undated", *, after_remedy: bool = False
+    ) -> Found:
         command = wording.command(finding, self._records.world, month)
-        return Found(finding, subject, said, command, after_remedy=finding in wording.TAKEN_IN_BY)
+        return Found(finding, subject, said, command, after_remedy=after_remedy or finding in wording.TAKEN_IN_BY)
 
     def _recorded(
         self, walks: Sequence[Walk], found: Sequence[Found], patients: Sequence[UUID]

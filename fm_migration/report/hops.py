@@ -59,6 +59,8 @@ class Hop:
     subject: str | None = None
     #: Whether this is why no gallery shows the photograph.
     hides: bool = False
+    #: Whether no command heals it before a person has put something right, although it heals others of its class.
+    after_remedy: bool = False
 
 
 @dataclass(frozen=True)
@@ -280,14 +282,15 @@ def _hop_to(photograph: Photograph, home: Home, subject: str, whose: str) -> Hop
         )
     if home.one is None and world.reimport is not None:
         present, known = world.reimport
-        said = f"a re-import of the patients is under way: {present:,} of {known:,} are there"
+        said = f"a re-import of the patients is under way, or some were removed: {present:,} of {known:,} are there"
         return Hop(HopName.PATIENT, HopState.UNKNOWN, said, None, subject, hides=hidden)
     if home.one is None:
         of_row = photograph.row is not None and photograph.row.contact is not None
         finding = FindingClass.ROW_WITHOUT_PATIENT if of_row else FindingClass.BATCH_WITHOUT_PATIENT
         said = f"the app has no patient of the id that {whose} has"
         said += ", though it had one" if home.known else ", and never had one as far as we know"
-        return Hop(HopName.PATIENT, HopState.BROKEN, said, finding, subject, hides=_unplaced(photograph))
+        hides = _unplaced(photograph)
+        return Hop(HopName.PATIENT, HopState.BROKEN, said, finding, subject, hides=hides, after_remedy=True)
     said = f"patient {home.one}, {_WAYS[home.way].format(whose=whose)}"
     if home.one in world.archived:
         said += "; archived, so the app may not list them"
@@ -319,18 +322,22 @@ def _batch_hop(photograph: Photograph, before: Sequence[Hop]) -> Hop:
 def _hop_of_a_stale_batch(photograph: Photograph, image: Image) -> Hop:
     subject, world = f"batch {image.batch}", photograph.world
     if world.reimport is not None:
-        said = f"batch {image.batch} belongs to a patient who is not there while the re-import is under way"
+        said = f"batch {image.batch} belongs to a patient who was removed, or is not there yet in a re-import"
         return Hop(HopName.BATCH, HopState.UNKNOWN, said, None, subject, hides=True)
-    said = f"batch {image.batch} belongs to {image.owner}, "
-    if photograph.owner.one is not None:
-        said += f"a former UUID of patient {photograph.owner.one}"
-    elif photograph.owner.patients:
-        said += f"a former UUID that {len(photograph.owner.patients)} patients may have had"
-    elif photograph.owner.known:
-        said += "a former UUID of somebody who is not in the app now"
-    else:
-        said += "a UUID that we have never seen"
-    return Hop(HopName.BATCH, HopState.BROKEN, said, FindingClass.BATCH_WITHOUT_PATIENT, subject, hides=True)
+    said = f"batch {image.batch} belongs to {image.owner}, {said_of_absent(photograph.owner)}"
+    finding, nobody = FindingClass.BATCH_WITHOUT_PATIENT, photograph.owner.one is photograph.contact.one is None
+    return Hop(HopName.BATCH, HopState.BROKEN, said, finding, subject, hides=True, after_remedy=nobody)
+
+
+def said_of_absent(home: Home) -> str:
+    """Who a UUID is that no patient of the app has."""
+    if home.one is not None:
+        return f"a former UUID of patient {home.one}"
+    if home.patients:
+        return f"a former UUID that {len(home.patients)} patients may have had"
+    if home.known:
+        return "a former UUID of somebody who is not in the app now"
+    return "a UUID that we have never seen"
 
 
 def _hop_of_another_record(photograph: Photograph, image: Image, named: UUID) -> Hop:

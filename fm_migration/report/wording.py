@@ -9,8 +9,8 @@ from uuid import UUID
 
 from fm_migration.report.answers import Reason
 from fm_migration.report.classes import FindingClass
-from fm_migration.report.hops import HopName, HopState, Walk
-from fm_migration.report.known import World
+from fm_migration.report.hops import HopName, HopState, Walk, said_of_absent
+from fm_migration.report.known import Home, World
 
 _IMPORT = "dg launch --job import_photographs"
 _LIST = "dg launch --assets s3_inventory"
@@ -89,13 +89,17 @@ _NAMES = {
 }
 
 
-def said_of_batch(facts: Mapping[str, Any], lives: bool, shown: int, reasons: Sequence[Reason]) -> str:
+def said_of_batch(facts: Mapping[str, Any], home: Home, world: World, shown: int, reasons: Sequence[Reason]) -> str:
     has = f"{facts['has']:,} images"
     if not facts["of_patients"]:
         return f"belongs to something else than a patient, so no gallery shows its {has}."
     if not facts["has"]:
-        whose = f"patient {facts['owner']}" if lives else f"{facts['owner']}, who is not in the app"
-        return f"is empty and belongs to {whose}."
+        if home.way == "uuid":
+            return f"is empty and belongs to patient {facts['owner']}."
+        who = said_of_absent(home)
+        if world.reimport is not None:
+            who = "a patient who was removed, or is not there yet in a re-import"
+        return f"is empty and belongs to {facts['owner']}, {who}; no photograph hides because of it."
     if not reasons:
         return f"shows its {has} in the gallery of patient {facts['owner']}."
     said = "; ".join(f"{reason.because} ({reason.photographs:,})" for reason in reasons)
@@ -149,6 +153,14 @@ def _reason(one: Walk, patients: Sequence[UUID] | None) -> tuple[HopName, Findin
     finding = broken.finding
     if finding is FindingClass.BATCH_WITHOUT_PATIENT and one.photograph.owner.one in (patients or ()):
         return broken.name, finding, "their batches still point at a former UUID of this patient"
+    if finding is FindingClass.ROW_WITHOUT_PATIENT and one.photograph.contact.known:
+        return broken.name, finding, "the patient whom their rows of the export name is not in the app any more"
+    if (
+        finding is FindingClass.BATCH_WITHOUT_PATIENT
+        and one.photograph.owner.known
+        and one.photograph.owner.one is None
+    ):
+        return broken.name, finding, "the patient whom their batches belong to is not in the app any more"
     return broken.name, finding, _BECAUSE.get(finding, broken.said) if finding else broken.said
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import dagster as dg
 import psycopg
 import pytest
+from sqlalchemy import Engine
 from typer.testing import CliRunner
 
 from fm_migration.cli import app
@@ -102,6 +103,43 @@ def test_the_drill_shows_that_nothing_would_be_lost_and_leaves_nothing_behind(im
     # Other tests may play a drill on the same server at this moment; theirs go away too.
     wait_for("no scratch database is left", lambda: not _scratch_databases(imported))
     assert _visible(imported) == before
+
+
+def test_the_drill_heals_both_links_of_a_row(imported: Places) -> None:
+    """In the clinic's own table of relationships, and in one that only the catalogue tells of."""
+    from fm_migration import drill
+
+    with imported.engine.begin() as connection:
+        connection.exec_driver_sql(
+            'create table "Next of kin" (number int primary key, from_content_type_id int, from_object_id uuid, '
+            "to_content_type_id int, to_object_id varchar(36), note text not null)"
+        )
+        connection.exec_driver_sql("""
+            insert into "Next of kin"
+            with single as (
+                select min(id::text)::uuid as id from patients where jsonb_typeof(filemaker_metadata) = 'object'
+                group by upper(filemaker_metadata ->> 'filemaker_id') having count(*) = 1
+            )
+            select row_number() over (), type.id, one.id, type.id, other.id::text, 'private'
+            from single as one join single as other on one.id < other.id
+            join django_content_type as type on type.model = 'patient'
+            limit 50
+        """)
+    links: dict[tuple[str, str], tuple[int, int]] = {}
+    heal = drill._heal
+
+    def counting(scratch: Engine, places: Places) -> object:
+        healed = heal(scratch, places)
+        links.update({(one.table, one.column): (one.dangling, one.relinked) for one in healed[1].tables})
+        return healed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drill, "_heal", counting)
+        assert drill.rehearse(imported).well
+    for column in ("from_object_id", "to_object_id"):
+        assert links['"Next of kin"', column] == (50, 50)
+        dangling, relinked = links["contact_relationships", column]
+        assert dangling == relinked > 0
 
 
 def test_the_drill_exits_1_when_a_photograph_would_be_lost(imported: Places) -> None:

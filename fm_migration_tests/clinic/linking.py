@@ -22,6 +22,7 @@ from fm_migration import plans, staging
 from fm_migration.clinic import contract
 from fm_migration.embedded.sample import build
 from fm_migration.embedded.sample import export as sample_export
+from fm_migration.embedded.sample.leftovers import IMPORT_DESCRIPTION
 from fm_migration.embedded.sample.model import Clinic
 from fm_migration.embedded.sample.reimport import play_reimport
 from fm_migration.ledger import identity, inventory
@@ -42,7 +43,7 @@ DAY = "10/18/2016"
 #: What staff write by hand, with the columns that the app fills.
 _INSERT_BATCH = text("""
 insert into images_batch (id, content_type_id, object_id, name, description, uploaded_by_id, uploaded_at, image_count)
-values (:id, :content_type, :patient, :name, '', :person, :at, :count)
+values (:id, :content_type, :patient, :name, :description, :person, :at, :count)
 """)
 _INSERT_IMAGE = text("""
 insert into images_image
@@ -67,6 +68,13 @@ insert into documents_document
 values (:id, :content_type, :patient, :key, 'letter.pdf', 'letter.pdf', 1, 'application/pdf', 'clinic', '', 'letter',
         '', '[]', 'import', now(), now(), true)
 """)
+_INSERT_RELATIONSHIP = text("""
+insert into contact_relationships
+    (id, from_content_type_id, from_object_id, to_content_type_id, to_object_id, relationship, created_at)
+select :id, of_start.id, :start, of_end.id, :to, 'mother of', now()
+from django_content_type as of_start, django_content_type as of_end
+where of_start.model = 'patient' and of_end.model = :model
+""")
 _GALLERIES = text("""
 select patients.id as patient, image.s3_key as key
 from patients
@@ -83,6 +91,7 @@ SNAPSHOT = {
     "images_batch": "select to_jsonb(t) from images_batch as t order by id",
     "images_image": "select to_jsonb(t) from images_image as t order by id",
     "documents_document": "select to_jsonb(t) from documents_document as t order by id",
+    "contact_relationships": "select to_jsonb(t) from contact_relationships as t order by id",
     "patients": "select to_jsonb(t) from patients as t order by id",
 }
 
@@ -97,7 +106,8 @@ OURS_AND_THEIRS = (
             "export_read", "csv_metadata", "s3_inventory", "inventory_snapshot", "patient_read", "patient_identity",
         )
     ),
-    "images_image", "images_batch", "documents_document", "notes_note", "patients", "auth_user",
+    "images_image", "images_batch", "documents_document", "contact_relationships", "notes_note", "patients",
+    "auth_user",
 )  # fmt: skip
 
 
@@ -203,6 +213,7 @@ class World:
                 "person": connection.execute(_INSERT_PERSON).scalar_one() if by_hand else None,
                 "content_type": contract.patient_content_type_id(connection),
                 "at": at,
+                "description": "" if by_hand else IMPORT_DESCRIPTION,
             }
             size = len(keys) if count is None else count
             connection.execute(_INSERT_BATCH, {**facts, "id": batch, "patient": patient, "name": name, "count": size})
@@ -230,6 +241,14 @@ class World:
                 _INSERT_DOCUMENT, {"id": document, "content_type": content_type, "patient": patient, "key": key}
             )
         return document
+
+    def relationship(self, start: uuid.UUID, to: uuid.UUID, model: str = "patient") -> uuid.UUID:
+        """A patient belongs to another patient, or to something of another model."""
+        relationship = uuid.uuid4()
+        row = {"id": relationship, "start": start, "to": to, "model": model}
+        with self.engine.begin() as connection:
+            connection.execute(_INSERT_RELATIONSHIP, row)
+        return relationship
 
     def do(self, statement: str, **parameters: Any) -> int:
         """What somebody does in the app, as SQL; how many rows it concerned."""

@@ -181,7 +181,7 @@ HARMLESS = {
         "FOR key IN SELECT conrelid::regclass AS owner, conname FROM pg_constraint WHERE contype = 'f' "
         "LOOP EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', key.owner, key.conname); END LOOP; END $$"
     ),
-    "tables gone that we do not use": "DROP TABLE appointments_appointment, notes_note",
+    "tables gone that we do not use": "DROP TABLE appointments_appointment, notes_note, contact_relationships",
 }
 
 

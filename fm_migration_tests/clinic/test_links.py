@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
 from fm_migration.clinic.link_columns import find_link_columns
 from fm_migration.errors import DatabaseError, SettingsError
+from fm_migration.ledger import schema
 from fm_migration.linking.following import LinksUpdate, TableLinks
 from fm_migration_tests.clinic.linking import ANNA, BERT, CARA, DUMP, Photograph, World
+from fm_migration_tests.peers.gallery import Gallery
 
 #: A table of another app with a generic link, as Django makes one; its key is a number.
 CASTS = """
@@ -229,12 +233,73 @@ def test_tables_with_a_generic_link_are_found_in_the_catalogue(own_linked: World
     with own_linked.engine.connect() as connection:
         found = {(link.table, link.column, link.key, link.column_type) for link in find_link_columns(connection)}
     assert found == {
+        ("contact_relationships", "from_object_id", "id", "uuid"),
+        ("contact_relationships", "to_object_id", "id", "uuid"),
         ("documents_document", "object_id", "id", "uuid"),
         ("images_batch", "object_id", "id", "uuid"),
         ("casts_cast", "object_id", "id", "uuid"),
         ("tags_tag", "object_id", "id", "character varying(36)"),
         ('"Legacy Notes"', "about_object_id", "code", "uuid"),
     }
+
+
+# --- two links in one row ---------------------------------------------------------------------------------------------
+
+
+def test_either_link_of_a_row_follows_its_patient(linked: World) -> None:
+    """The other end is somebody whom a re-import does not touch, or no patient at all."""
+    former, typed_in = linked.patients(), linked.patient(None)
+    document = linked.document(typed_in)
+    rows = [
+        linked.relationship(former[ANNA], typed_in),
+        linked.relationship(typed_in, former[BERT]),
+        linked.relationship(former[BERT], document, "document"),
+        # Its number is that of a former patient, and it is none.
+        linked.relationship(typed_in, former[ANNA], "document"),
+    ]
+    before = linked.snapshot()["contact_relationships"]
+    _reimported(linked)
+    update = linked.relink()
+    now = linked.patients()
+    ends = {
+        row.id: (row.from_object_id, row.to_object_id) for row in linked.rows("select * from contact_relationships")
+    }
+    expected = [(now[ANNA], typed_in), (typed_in, now[BERT]), (now[BERT], document), (typed_in, former[ANNA])]
+    assert [ends[row] for row in rows] == expected
+    of_table = [each for each in update.tables if each.table == "contact_relationships"]
+    assert [(each.column, each.relinked) for each in of_table] == [("from_object_id", 2), ("to_object_id", 1)]
+    assert linked.undo(update.plan or 0).left == ()
+    assert linked.snapshot()["contact_relationships"] == before
+
+
+def test_both_links_of_a_row_follow_at_once(linked: World) -> None:
+    former = linked.patients()
+    row = linked.relationship(former[ANNA], former[BERT])
+    _reimported(linked)
+    update = linked.relink()
+    now = linked.patients()
+    ends = "select from_object_id, to_object_id from contact_relationships where id = :id"
+    assert tuple(linked.rows(ends, id=row)[0]) == (now[ANNA], now[BERT])
+    linked.undo(update.plan or 0)
+    assert tuple(linked.rows(ends, id=row)[0]) == (former[ANNA], former[BERT])
+
+
+def test_the_app_finds_both_patients_of_a_relationship_after_a_reimport(
+    django_engine: Engine, app: Gallery, tmp_path: Path
+) -> None:
+    """By Django's own tables and its own way of following a link; documents come back in the same healing."""
+    schema.upgrade(django_engine)
+    world = World(django_engine, tmp_path)
+    mother, child = (app.create_patient("Test", "Person", person) for person in (ANNA, BERT))
+    relationship, document = app.relate(mother, child), app.attach_document(mother, "documents/letter.pdf")
+    world.photographs(Photograph("77", ANNA))
+    world.link()
+    world.reimport()
+    assert app.related(relationship) == [None, None]
+    world.link()
+    now = world.patients()
+    assert app.related(relationship) == [now[ANNA], now[BERT]]
+    assert app.document_owner(document) == now[ANNA]
 
 
 def test_a_table_with_a_number_for_a_key_is_re_linked_and_undone(own_linked: World) -> None:

@@ -304,6 +304,15 @@ def test_7_an_empty_batch_of_the_right_name_is_used_before_another_is_made(world
     assert counts == {empty: 1, other: 0}
 
 
+@pytest.mark.parametrize("name", ["05 Jan 2017 (FileMaker Import)", "5 Jan 2017 (FileMaker Import)"])
+def test_7_a_batch_is_used_with_and_without_a_zero_before_the_day(world: World, name: str) -> None:
+    """The clinic's command writes the zero, and an earlier version of ours did not."""
+    batch = world.batch(world.patient(ANNA), name, by_hand=False)
+    world.photographs(Photograph("77", ANNA, date="1/5/2017"))
+    world.link()
+    assert [(row.id, row.name) for row in world.rows("select id, name from images_batch")] == [(batch, name)]
+
+
 def test_7_an_image_entered_twice_is_adopted_once_and_its_double_is_left(world: World) -> None:
     anna = world.patient(ANNA)
     known = {DUMP + "77.jpg": image_id("77")}

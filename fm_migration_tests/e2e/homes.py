@@ -1,4 +1,4 @@
-"""Whose each photograph and each document is, told by the record number, which no re-import changes.
+"""Whose each photograph and document is, and who is related: told by the record number, which no re-import changes.
 
 Read from the clinic's own tables alone: what our schema believes plays no part in it.
 """
@@ -31,6 +31,16 @@ from documents_document as document
 join django_content_type as type on type.id = document.content_type_id
 join single on single.id = document.object_id
 where (type.app_label, type.model) = ('patients', 'patient')
+union all
+select 'relationship ' || link.id || link.end, single.record_number
+from (
+    select id, ' from' as end, from_content_type_id as type_id, from_object_id as object_id from contact_relationships
+    union all
+    select id, ' to', to_content_type_id, to_object_id from contact_relationships
+) as link
+join django_content_type as type on type.id = link.type_id
+join single on single.id = link.object_id
+where (type.app_label, type.model) = ('patients', 'patient')
 """
 
 _SHOWN = """
@@ -43,7 +53,7 @@ where image.filemaker_id is not null
 
 
 def homes(connection: psycopg.Connection[Any]) -> dict[str, str]:
-    """The record number that every image and every document leads to; what leads nowhere is not in it."""
+    """The record number that every image, document and end of a relationship leads to, where it leads anywhere."""
     return dict(connection.execute(_HOMES).fetchall())
 
 

@@ -174,6 +174,15 @@ class Gallery:
         owner = self._do("document_owner", document=str(document_id))
         return None if owner is None else UUID(owner)
 
+    def relate(self, patient_id: UUID, to: UUID, relationship: str = "mother of") -> UUID:
+        """Two patients belong together: a row with a generic link to each."""
+        return UUID(self._do("relate", patient=str(patient_id), to=str(to), relationship=relationship))
+
+    def related(self, relationship_id: UUID) -> list[UUID | None]:
+        """What the two links of a relationship lead to, or None where one leads nowhere."""
+        ends = self._do("related", relationship=str(relationship_id))
+        return [None if end is None else UUID(end) for end in ends]
+
     def edit_image(
         self,
         image_id: UUID,

@@ -17,7 +17,7 @@ from fm_migration import database, staging
 from fm_migration.embedded.sample.reimport import play_reimport
 from fm_migration.embedded.stack import Stack
 from fm_migration.objects.facts import STANDARD, ObjectFacts
-from fm_migration.report import explaining
+from fm_migration.report import explaining, findings
 from fm_migration.report.answers import Explanation
 from fm_migration.report.classes import FindingClass
 from fm_migration.report.hops import HopName
@@ -117,7 +117,7 @@ def test_a_patient_without_photographs_is_no_fault(world: World, anna: uuid.UUID
     assert answer.headline == f"Patient {bert} shows 0 images: no row of the export names them, and no batch is theirs."
     assert not answer.broken
     world.batch(bert, "Empty")
-    assert "their 1 batches are empty" in ask(world, bert).headline
+    assert "and their one batch is empty" in ask(world, bert).headline
 
 
 # --- each hop broken once -----------------------------------------------------------------------------------------
@@ -401,9 +401,83 @@ def test_batch_facts(world: World, anna: uuid.UUID) -> None:
     assert not ask(world, batch.id).broken
     world.batch(anna, batch.name, ["x/1.jpg"], by_hand=False)
     assert [found.finding for found in ask(world, batch.id).findings] == [F.BATCH_DOUBLED]
+    padded = world.batch(anna, "05 Jan 2017 (FileMaker Import)", ["x/2.jpg"], by_hand=False)
+    assert not ask(world, padded).findings
+    unpadded = world.batch(anna, "5 Jan 2017 (FileMaker Import)", ["x/3.jpg"], by_hand=False)
+    for one in (padded, unpadded):
+        assert [found.finding for found in ask(world, one).findings] == [F.BATCH_DOUBLED]
     empty = world.batch(anna, batch.name, by_hand=False)
     answer = ask(world, empty)
     assert ([found.finding for found in answer.findings], answer.broken) == ([F.BATCH_EMPTY], False)
+
+
+def _without_anna(world: World, anna: uuid.UUID) -> None:
+    """Anna was removed, and somebody has said that this is right."""
+    world.do("delete from patients where id = :anna", anna=anna)
+    world.read_patients(accept_missing=True)
+
+
+def test_a_patient_who_did_not_come_back(world: World, anna: uuid.UUID) -> None:
+    """Healing finds nobody: whoever is told to heal is told first that a person has to come back."""
+    batch = world.batch_of("77.jpg").id
+    _without_anna(world, anna)
+    why = "the patient whom their rows of the export name is not in the app any more (1 of 1 photographs)"
+    for asked in (anna, ANNA.lower()):
+        answer = ask(world, asked)
+        assert (
+            answer.headline == f"The app had a patient of the id {asked} and has none now, so it shows 0 images: {why}."
+        )
+    found = {one.finding: one for one in ask(world, batch).findings}
+    stale = found[F.BATCH_WITHOUT_PATIENT]
+    assert stale.said == f"it belongs to {anna}, a former UUID of somebody who is not in the app now"
+    assert (stale.command, stale.after_remedy) == ("fm-migration heal", True)
+    assert ask(world, "77").headline.endswith("the app has no patient of the id that the row has, though it had one.")
+    world.patient(ANNA)
+    (healable,) = [one for one in ask(world, "77").findings if one.finding is F.BATCH_WITHOUT_PATIENT]
+    assert not healable.after_remedy
+
+
+def test_a_patient_who_did_not_come_back_and_had_only_uploads(world: World, anna: uuid.UUID) -> None:
+    cara = world.patient(CARA)
+    world.batch(cara, "Fitting", ["images/1.jpg"])
+    world.read_patients()
+    world.do("delete from patients where id = :cara", cara=cara)
+    world.read_patients(accept_missing=True)
+    assert ask(world, cara).headline == (
+        f"The app had a patient of the id {cara} and has none now, so it shows 0 images: "
+        "the patient whom their batches belong to is not in the app any more (1 of 1 photographs)."
+    )
+
+
+def test_an_empty_stale_batch_hides_nothing(world: World, anna: uuid.UUID) -> None:
+    empty = world.batch(anna, "05 Jan 2017 (FileMaker Import)", by_hand=False)
+    start = f"Batch {empty} is empty and belongs to {anna}, "
+    end = "; no photograph hides because of it."
+
+    def said() -> str:
+        answer = ask(world, empty)
+        assert ([one.finding for one in answer.findings], answer.broken) == ([F.BATCH_EMPTY], False)
+        return answer.headline
+
+    world.do("delete from patients where id = :anna", anna=anna)
+    assert said() == f"{start}a patient who was removed, or is not there yet in a re-import{end}"
+    world.read_patients(accept_missing=True)
+    assert said() == f"{start}a former UUID of somebody who is not in the app now{end}"
+    back = world.patient(ANNA)
+    assert said() == f"{start}a former UUID of patient {back}{end}"
+    world.patient(ANNA)
+    assert said() == f"{start}a former UUID that 2 patients may have had{end}"
+    stranger = uuid.uuid4()
+    world.do("update images_batch set object_id = :stranger where id = :id", stranger=stranger, id=empty)
+    assert said() == f"Batch {empty} is empty and belongs to {stranger}, a UUID that we have never seen{end}"
+
+
+def test_the_report_says_the_same_of_an_empty_stale_batch(world: World, anna: uuid.UUID) -> None:
+    world.batch(uuid.uuid4(), "05 Jan 2017 (FileMaker Import)", by_hand=False)
+    with findings.one_moment(world.engine) as connection:
+        findings.make_report(connection, world.settings)
+    classes = {row[0] for row in world.rows("select class from fm_migration.open_finding where subject ^@ 'batch '")}
+    assert classes == {F.BATCH_EMPTY.value}
 
 
 # --- no false alarm -----------------------------------------------------------------------------------------------
@@ -419,8 +493,10 @@ def test_nobody_is_an_orphan_while_a_reimport_is_under_way(world: World) -> None
     answer = ask(world, "70")
     assert states(answer) == "oo??ox"
     assert F.BATCH_WITHOUT_PATIENT not in [found.finding for found in answer.findings]
-    assert "a re-import of the patients is under way: 1 of 3 are there" in answer.headline
-    assert ask(world, ANNA).headline.startswith("A re-import is under way (1 of 3 patients are there)")
+    assert "a re-import of the patients is under way, or some were removed: 1 of 3 are there" in answer.headline
+    assert ask(world, ANNA).headline.startswith(
+        "A re-import is under way, or patients were removed (1 of 3 patients are there, and this one is not), so "
+    )
     assert answer.broken
 
 

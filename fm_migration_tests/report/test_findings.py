@@ -340,6 +340,9 @@ def test_old_batches_without_any_date_are_told_by_their_names(linked: Reported) 
     for day in ("1 Mar 2015", "2 Mar 2015"):
         linked.batch(linked.patients()[BERT], f"{day} (FileMaker Import)", [f"old/{day}.jpg"], by_hand=False)
     assert linked.find() == {}
+    padded = linked.batch(linked.patients()[BERT], "01 Mar 2015 (FileMaker Import)", ["old/x.jpg"], by_hand=False)
+    (found,) = linked.find()["batch_doubled"]
+    assert str(padded) in {linked.evidence(F.BATCH_DOUBLED, found)[end] for end in ("batch", "of")}
 
 
 def test_an_empty_batch_and_a_wrong_count(linked: Reported) -> None:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from fm_migration import undoing
 from fm_migration.cli import app
+from fm_migration.embedded.sample.leftovers import IMPORT_DESCRIPTION
 from fm_migration.embedded.sample.plan import design_clinic
 from fm_migration.errors import DatabaseError, ObjectStoreError, SettingsError
 from fm_migration.linking.placing import Plan
@@ -151,7 +152,7 @@ def test_a_row_that_other_tables_refer_to_stays(own_world: Reported, bucket: Buc
     world.photographs(*(Photograph(recid, ANNA) for recid in "1234"))
     world.link()
     doubles = [_double(world, f"{recid}.jpg") for recid in "1234"]
-    empty = [world.batch(anna, f"{day} Jan 2020 (FileMaker Import)", by_hand=False) for day in (1, 2)]
+    empty = [world.batch(anna, f"0{day} Jan 2020 (FileMaker Import)", by_hand=False) for day in (1, 2)]
     world.do("create table remark (id int primary key, image_id uuid references images_image (id))")
     world.do("create table label (id int primary key, content_type_id int, object_id varchar(40))")
     kind = "(select id from django_content_type where app_label = 'images' and model = '{}')"
@@ -209,10 +210,10 @@ def test_a_batch_that_staff_have_given_to_somebody_else_is_not_merged(repairer: 
 def test_empty_batches_of_runs_go_and_those_of_people_stay(repairer: Repairer) -> None:
     world = repairer.world
     anna = world.patients()[ANNA]
-    by_run = world.batch(anna, "1 Jan 2020 (FileMaker Import)", by_hand=False)
+    by_run = world.batch(anna, "01 Jan 2020 (FileMaker Import)", by_hand=False)
     undated = world.batch(anna, "Undated (FileMaker Import)", by_hand=False)
     stays = {
-        world.batch(anna, "1 Jan 2020 (FileMaker Import)"),
+        world.batch(anna, "01 Jan 2020 (FileMaker Import)"),
         world.batch(anna, "Before surgery", by_hand=False),
         world.batch(anna, "2 Jan 2020 (FileMaker Import)", by_hand=False),
     }
@@ -231,6 +232,91 @@ def test_empty_batches_of_runs_go_and_those_of_people_stay(repairer: Repairer) -
     world.do("update images_image set batch_id = :home where s3_key = :key", home=home, key=DUMP + "3.jpg")
     world.do("update images_batch set image_count = 0 where id = :late", late=late)
     repairer.undo(plan)
+    assert world.snapshot() == before
+
+
+@pytest.mark.parametrize(
+    ("text_of_it", "change", "goes"),
+    [
+        (IMPORT_DESCRIPTION, "name = '02 Jan 2020 (FileMaker Import)'", True),
+        (IMPORT_DESCRIPTION, "name = '2 Jan 2020 (FileMaker Import)'", True),
+        (IMPORT_DESCRIPTION, "uploaded_by_id = (select min(id) from auth_user)", False),
+        (IMPORT_DESCRIPTION, "name = '2 Jan 2020 (FileMaker Import), retaken'", False),
+        (IMPORT_DESCRIPTION, "description = 'Imported from FileMaker. Compare with June'", False),
+        ("", "name = name", False),
+        ("", "uploaded_at = uploaded_at - interval '1 hour'", False),
+    ],
+)
+def test_one_mark_of_a_run_is_never_enough(repairer: Repairer, text_of_it: str, change: str, goes: bool) -> None:
+    """Also when nobody has uploaded it, as after a staff account was deleted, and the name is that of an import."""
+    world = repairer.world
+    world.batch(world.patients()[BERT], "Fitting")
+    batch = world.batch(world.patients()[ANNA], "02 Jan 2020 (FileMaker Import)", by_hand=False)
+    # Of the same patient and minute, as a person makes several; a run goes on to the next patient.
+    other = world.batch(world.patients()[ANNA], "03 Jan 2020 (FileMaker Import)", by_hand=False)
+    world.do("update images_batch set description = :said where id in (:a, :b)", said=text_of_it, a=batch, b=other)
+    world.do(f"update images_batch set {change} where id = :id", id=batch)
+    repairer.repair("batch_empty")
+    assert (world.one("select count(*) from images_batch where id = :id", id=batch) == 0) is goes
+
+
+def test_a_run_that_wrote_no_text_is_told_by_its_other_batches(repairer: Repairer) -> None:
+    """The same minute has others for other patients; one whose text somebody has cleared is not like those."""
+    world = repairer.world
+    people = world.patients()
+    run = [world.batch(people[person], "02 Jan 2020 (FileMaker Import)", by_hand=False) for person in (ANNA, BERT)]
+    world.do("update images_batch set description = '' where id = any(:run)", run=run)
+    later = [world.batch(people[person], "03 Jan 2020 (FileMaker Import)", by_hand=False) for person in (ANNA, BERT)]
+    world.do("update images_batch set uploaded_at = now() - interval '3 days' where id = any(:later)", later=later)
+    world.do("update images_batch set description = '' where id = :cleared", cleared=later[0])
+    repairer.repair("batch_empty")
+    left = {row.id for row in world.rows("select id from images_batch")}
+    assert not {*run, later[1]} & left
+    assert later[0] in left
+
+
+def test_an_empty_batch_that_we_have_made_is_known_by_the_journal(repairer: Repairer) -> None:
+    world = repairer.world
+    ours = world.batch_of("3.jpg")
+    world.do("update images_batch set uploaded_at = now() - interval '3 days' where id = :id", id=ours.id)
+    world.do("delete from images_image where batch_id = :id", id=ours.id)
+    assert ours.description == ""
+    repairer.repair("batch_empty")
+    assert world.one("select count(*) from images_batch where id = :id", id=ours.id) == 0
+
+
+@pytest.mark.parametrize("size", [0.02, pytest.param(1.0, marks=pytest.mark.long)])
+def test_what_nine_failed_repairs_have_left_goes_and_nothing_of_staffs(
+    world: Reported, bucket: Bucket, size: float
+) -> None:
+    """Eight runs after the first have left a batch for every patient and day, and not one image in them."""
+    clinic = design_clinic(size, variant="stale")
+    furnish(world, clinic)
+    world.link(approved=True)
+    filled = {image.batch_id for image in clinic.images}
+    empty = [batch for batch in clinic.batches if batch.id not in filled]
+    runs = [batch.id for batch in empty if not batch.uploaded_by]
+    first_run = [b for b in clinic.batches if b.generation == 1 and not b.uploaded_by]
+    assert len(runs) == 8 * len(first_run) == (13_288 if size == 1.0 else len(runs))
+    renamed, described, with_account, without_account = runs[0], runs[1], empty[0].id, uuid.uuid4()
+    assert empty[0].uploaded_by
+    world.do("update images_batch set name = 'Before surgery' where id = :id", id=renamed)
+    world.do("update images_batch set description = 'See letter' where id = :id", id=described)
+    world.do(
+        "insert into images_batch select :new, content_type_id, object_id, '05 Aug 2021 (FileMaker Import)', '', null, "
+        "now() - interval '2 days', 0 from images_batch where id = :id", new=without_account, id=with_account,
+    )  # fmt: skip
+    of_staff = {renamed, described, without_account, *(batch.id for batch in empty if batch.uploaded_by)}
+    before = world.snapshot()
+    repairer = Repairer(world, _store(bucket))
+    plan = repairer.plan("batch_empty")
+    assert plan.counts["findings/batch_empty"] == len(empty) + 1
+    done = repairer.apply(plan)
+    assert (done.applied, done.overtaken) == (len(runs) - 2, 0)
+    held = "select id from images_batch as b where not exists (select from images_image where batch_id = b.id)"
+    assert {row.id for row in world.rows(held)} == of_staff
+    assert world.snapshot()["images_image"] == before["images_image"]
+    assert repairer.undo(plan).left == ()
     assert world.snapshot() == before
 
 

@@ -52,7 +52,7 @@ class Truth:
         self._of_batches(found)
         found["image_doubled"] = {f"image {double['image']}" for double in self.left["doubled_images"]}
         found["batch_doubled"] = {f"batch {batch}" for batch in self.left["doubled_batches"]}
-        found["link_without_patient"] = set(self._lost_documents())
+        found["link_without_patient"] = {*self._lost_documents(), *self._lost_relationships()}
         found["archived_patient"] = set(self._archived())
         found["thumbnail_missing"] = set(self._without_thumbnail())
         return {name: subjects for name, subjects in found.items() if subjects}
@@ -103,6 +103,19 @@ class Truth:
             if document.owner is not None
             and document.generation != self.clinic.generation
             and (document.object_id not in photographed or self.person_of[document.owner] in self.ambiguous)
+        ]
+
+    def _lost_relationships(self) -> list[str]:
+        """The ends of former UUIDs that no photograph tells of. Who shares an id or was typed in has none."""
+        photographed = {
+            batch.object_id for batch in self.clinic.batches if not batch.uploaded_by and self.images_of[batch.id]
+        }
+        reimported = self.clinic.generation > 1
+        return [
+            f"link contact_relationships.{column} {one.id}"
+            for one in self.clinic.relationships
+            for column, end in (("from_object_id", one.start), ("to_object_id", one.to))
+            if end.owner and reimported and self.person_of[end.owner] and end.id not in photographed
         ]
 
     def _archived(self) -> list[str]:

@@ -33,6 +33,7 @@ _CONTENT_TYPES = (
     ("images", "imagebatch"),
     ("images", "image"),
     ("documents", "document"),
+    ("contacts", "contactrelationship"),
 )
 
 #: Called with what is being done, how much of it is done, and how much there is.
@@ -233,18 +234,20 @@ def _load(
         cursor.execute("SELECT EXISTS (SELECT FROM patients)")
         if (cursor.fetchone() or (False,))[0]:
             return
-        content_type = _content_type(cursor)
+        content_types = _content_types(cursor)
+        content_type = content_types["patient"]
         staff = _staff(cursor)
         steps: tuple[tuple[str, Sequence[str], Iterable[tuple[object, ...]]], ...] = (
             ("patients", _PATIENT_COLUMNS, _patient_rows(clinic)),
             ("images_batch", _BATCH_COLUMNS, _batch_rows(clinic, content_type, staff)),
             ("images_image", _IMAGE_COLUMNS, _image_rows(clinic, staff, sizes)),
             ("documents_document", _DOCUMENT_COLUMNS, _document_rows(clinic, content_type, bucket)),
+            ("contact_relationships", _RELATIONSHIP_COLUMNS, _relationship_rows(clinic, content_types)),
         )
         for number, (table, columns, rows) in enumerate(steps, start=1):
             _copy(cursor, table, columns, rows)
             tell("loading the database", number, len(steps))
-        cursor.execute("ANALYZE patients, images_batch, images_image, documents_document")
+        cursor.execute("ANALYZE patients, images_batch, images_image, documents_document, contact_relationships")
 
 
 def _copy(cursor: psycopg.Cursor[Any], table: str, columns: Sequence[str], rows: Iterable[tuple[object, ...]]) -> None:
@@ -256,14 +259,17 @@ def _copy(cursor: psycopg.Cursor[Any], table: str, columns: Sequence[str], rows:
             copy.write_row(row)
 
 
-def _content_type(cursor: psycopg.Cursor[Any]) -> int:
-    """The id of (patients, patient), which differs from database to database; made where `migrate` has not."""
+def _content_types(cursor: psycopg.Cursor[Any]) -> dict[str, int]:
+    """The ids of content types, which differ from database to database; made where `migrate` has not."""
     cursor.executemany(
         "INSERT INTO django_content_type (app_label, model) VALUES (%s, %s) ON CONFLICT DO NOTHING",
         _CONTENT_TYPES,
     )
-    cursor.execute("SELECT id FROM django_content_type WHERE (app_label, model) = ('patients', 'patient')")
-    return int((cursor.fetchone() or (0,))[0])
+    cursor.execute(
+        "SELECT model, id FROM django_content_type WHERE app_label || '.' || model = ANY(%s)",
+        ([f"{app_label}.{model}" for app_label, model in _CONTENT_TYPES],),
+    )
+    return dict(cursor.fetchall())
 
 
 def _staff(cursor: psycopg.Cursor[Any]) -> dict[str, int]:
@@ -301,7 +307,7 @@ _BATCH_COLUMNS = (
 def _batch_rows(clinic: Clinic, content_type: int, staff: dict[str, int]) -> Iterable[tuple[object, ...]]:
     for b in clinic.batches:
         uploaded_by = staff[b.uploaded_by] if b.uploaded_by else None
-        yield b.id, content_type, b.object_id, b.name, "", uploaded_by, b.uploaded_at, b.image_count
+        yield b.id, content_type, b.object_id, b.name, b.description, uploaded_by, b.uploaded_at, b.image_count
 
 
 _IMAGE_COLUMNS = (
@@ -335,3 +341,14 @@ def _document_rows(clinic: Clinic, content_type: int, bucket: str) -> Iterable[t
             d.file_name, d.file_size, "application/pdf", bucket, f"s3://{bucket}/{d.s3_key}", "letter", "", "[]",
             "document import", d.uploaded_at, d.uploaded_at, True,
         )  # fmt: skip
+
+
+_RELATIONSHIP_COLUMNS = (
+    "id", "from_content_type_id", "from_object_id", "to_content_type_id", "to_object_id", "relationship", "created_at",
+)  # fmt: skip
+
+
+def _relationship_rows(clinic: Clinic, content_types: dict[str, int]) -> Iterable[tuple[object, ...]]:
+    for r in clinic.relationships:
+        start, to = content_types[r.start.model], content_types[r.to.model]
+        yield r.id, start, r.start.id, to, r.to.id, r.relationship, r.created_at

@@ -17,9 +17,11 @@ from fm_migration.embedded.sample.mess import STALE_GENERATIONS
 from fm_migration.embedded.sample.model import (
     Batch,
     Document,
+    End,
     Image,
     Patient,
     Picture,
+    Relationship,
     Row,
     StoredObject,
     Variant,
@@ -30,6 +32,8 @@ from fm_migration.embedded.sample.people import reimported_at, stream
 from fm_migration.embedded.sample.words import STAFF
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+#: What the clinic's command writes into the description of every batch, the empty ones of its later runs included.
+IMPORT_DESCRIPTION = "Imported from FileMaker"
 _HAND_NAMES = ("Fitting", "Review", "Follow-up photographs", "Shoe check", "Wound progress")
 _HAND_CATEGORIES = ("dorsal", "plantar", "wound", "shoe", "casts", "other")
 #: The clinic's mapping takes the first key that the Type contains; it knows neither dorsal nor posterior.
@@ -49,6 +53,7 @@ class Leftovers:
     images: tuple[Image, ...]
     uploads: tuple[StoredObject, ...]
     documents: tuple[Document, ...]
+    relationships: tuple[Relationship, ...]
 
 
 @dataclass(slots=True)
@@ -60,8 +65,8 @@ class _Album:
 
 
 def import_batch_name(day: dt.date) -> str:
-    """What the clinic's command calls a batch of this day. Month names in English whatever the locale."""
-    return f"{day.day} {_MONTHS[day.month - 1]} {day.year} (FileMaker Import)"
+    """What the clinic's command calls a batch of this day: `05 Aug 2021 ...`. English months whatever the locale."""
+    return f"{day.day:02} {_MONTHS[day.month - 1]} {day.year} (FileMaker Import)"
 
 
 def design(
@@ -83,11 +88,13 @@ def design(
     uploads = tuple(_upload(album, image, n) for album in albums for n, image in enumerate(album.images))
     if variant != "fresh":
         albums += _run_albums(seed, variant, counts, owners, sessions, objects)
+    documents = tuple(_documents(seed, counts, document_count, [p for p in patients if p.filemaker_id]))
     return Leftovers(
         batches=tuple(album.batch for album in albums),
         images=tuple(image for album in albums for image in album.images),
         uploads=uploads,
-        documents=tuple(_documents(seed, counts, document_count, [p for p in patients if p.filemaker_id])),
+        documents=documents,
+        relationships=tuple(_relationships(seed, counts, patients, documents)),
     )
 
 
@@ -147,6 +154,7 @@ def _run_batch(seed: int, owner: Patient, generation: int, day: dt.date, count: 
         generation=generation,
         object_id=patient_uuid(seed, owner.mrn, generation),
         name=import_batch_name(day),
+        description=IMPORT_DESCRIPTION,
         uploaded_by=None,
         uploaded_at=_run_at(generation),
         image_count=count,
@@ -290,6 +298,7 @@ def _hand_album(
         generation=generation,
         object_id=patient_uuid(seed, owner.mrn, generation),
         name=name,
+        description="",
         uploaded_by=person,
         uploaded_at=at,
         image_count=count,
@@ -359,3 +368,38 @@ def _documents(seed: int, counts: dict[str, int], amount: int, patients: list[Pa
             file_size=rng.randrange(20_000, 900_000),
             uploaded_at=reimported_at(1) + dt.timedelta(hours=rng.randrange(48)),
         )
+
+
+# --- relationships --------------------------------------------------------------------------------
+
+_KINDS_OF_RELATIONSHIP = ("mother of", "carer of", "sibling of")
+
+
+def _relationships(
+    seed: int, counts: dict[str, int], patients: tuple[Patient, ...], documents: tuple[Document, ...]
+) -> Iterator[Relationship]:
+    """Who belongs to whom, and letters about people. Like documents they are linked once, and dangle ever after.
+
+    Of some the other one was typed in by hand and keeps the UUID: so a re-import breaks the one end of a row, or the
+    other, or both.
+    """
+    rng = stream(seed, "relationships")
+    times = Counter(p.filemaker_id for p in patients)
+    from_filemaker = [p for p in patients if p.filemaker_id and times[p.filemaker_id] == 1]
+    typed_in = [p for p in patients if not p.filemaker_id]
+    between = counts["relationship_of_patients"]
+    for number in range(between + counts["relationship_to_a_document"]):
+        start = _end_of(seed, rng.choice(from_filemaker))
+        to = _end_of(seed, rng.choice(typed_in if number % 3 else from_filemaker))
+        kind, mess = rng.choice(_KINDS_OF_RELATIONSHIP), "relationship_of_patients"
+        if number >= between:
+            to = End("document", rng.choice(documents).id, None)
+            kind, mess = "mentioned in", "relationship_to_a_document"
+        if number % 2:
+            start, to = to, start
+        at = reimported_at(1) + dt.timedelta(hours=number)
+        yield Relationship(sample_uuid(seed, "relationship", number), start, to, kind, at, (mess,))
+
+
+def _end_of(seed: int, patient: Patient) -> End:
+    return End("patient", patient_uuid(seed, patient.mrn, 1), patient.mrn)

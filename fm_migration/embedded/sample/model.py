@@ -133,6 +133,7 @@ class Batch:
     generation: int  # of the patient UUID that it points at
     object_id: uuid.UUID
     name: str
+    description: str
     uploaded_by: str | None
     uploaded_at: dt.datetime
     image_count: int
@@ -179,6 +180,27 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
+class End:
+    """One of the two links of a relationship: to a patient of some generation, or to something that is none."""
+
+    model: Literal["patient", "document"]
+    id: uuid.UUID
+    owner: str | None  # mrn of the patient
+
+
+@dataclass(frozen=True, slots=True)
+class Relationship:
+    """A row of `contact_relationships`: linked once, at the first import, like a document."""
+
+    id: uuid.UUID
+    start: End
+    to: End
+    relationship: str
+    created_at: dt.datetime
+    mess: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Clinic:
     """The whole sample."""
 
@@ -194,3 +216,4 @@ class Clinic:
     batches: tuple[Batch, ...]
     images: tuple[Image, ...]
     documents: tuple[Document, ...]
+    relationships: tuple[Relationship, ...]

@@ -51,4 +51,5 @@ def design_clinic(size: float = 1.0, seed: int = 1, *, variant: Variant = "fresh
         batches=left.batches,
         images=left.images,
         documents=left.documents,
+        relationships=left.relationships,
     )

@@ -1,12 +1,13 @@
 """What is right about a sample clinic: the file that tests compare with.
 
 Everything is said as the design planted it, not as some rule would decide it. People are named by FileMaker id, or
-by `mrn` where they have none; never by name. Bump VERSION when the meaning of a key changes.
+by `mrn` where they have none; never by name. Bump VERSION when a key means something else, or
+when an older sample lacks what this one has.
 
     rows        one entry for each row of the export: its one state, whose it is, which object belongs to it
     objects     one entry for each object under the dump's prefix, and what a reader should find in it
     patients    what each patient's gallery should show, by FileMaker id
-    hand_batches, left_by_runs, documents    what the app holds already
+    hand_batches, left_by_runs, documents, relationships    what the app holds already
     batches_by_generation                    how many batches point at the patients of each (re-)import
 """
 
@@ -19,9 +20,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fm_migration.embedded.sample import pictures
-from fm_migration.embedded.sample.model import Batch, Clinic, Image, Row, StoredObject
+from fm_migration.embedded.sample.model import Batch, Clinic, End, Image, Relationship, Row, StoredObject
 
-VERSION = 1
+VERSION = 2
 _NOT_A_PICTURE = "not_a_picture"
 _MIRRORED = frozenset({2, 4, 5, 7})
 
@@ -63,6 +64,7 @@ def describe(clinic: Clinic, sizes: Mapping[str, int] | None = None) -> dict[str
             }
             for document in clinic.documents
         ],
+        "relationships": [_describe_relationship(clinic, one, filemaker_id) for one in clinic.relationships],
     }
 
 
@@ -190,6 +192,24 @@ def _describe_hand_batch(
     }
 
 
+def _describe_relationship(
+    clinic: Clinic, relationship: Relationship, filemaker_id: dict[str, str | None]
+) -> dict[str, Any]:
+    """A patient's end dangles after a re-import, as long as a re-import knows them at all."""
+
+    def described(end: End) -> dict[str, Any]:
+        person = filemaker_id[end.owner] if end.owner else None
+        dangling = person is not None and clinic.generation != 1
+        return {"model": end.model, "patient": person or end.owner, "dangling": dangling}
+
+    return {
+        "id": str(relationship.id),
+        "from": described(relationship.start),
+        "to": described(relationship.to),
+        "mess": list(relationship.mess),
+    }
+
+
 def _left_by_runs(clinic: Clinic, images_of: dict[object, list[Image]]) -> dict[str, Any]:
     imported = [batch for batch in clinic.batches if not batch.uploaded_by]
     images = [image for image in clinic.images if not image.uploaded_by]
@@ -238,4 +258,5 @@ def _totals(clinic: Clinic) -> dict[str, int]:
         "hand_batches": sum(batch.uploaded_by is not None for batch in clinic.batches),
         "images": len(clinic.images),
         "documents": len(clinic.documents),
+        "relationships": len(clinic.relationships),
     }

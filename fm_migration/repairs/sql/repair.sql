@@ -62,15 +62,31 @@ left join moved on moved.id = image.id
 group by batch.id;
 
 -- step: doomed_batch
--- Batches that hold nothing, or nothing any more, that a run has made, and whose name and text nobody has changed.
+-- Batches that hold nothing, or nothing any more, and that a run has made. No single mark proves a run. Nobody may have
+-- uploaded it, which is also so once an account was deleted; name and text must be as imports write them, for who has
+-- edited either has made the batch theirs; and one thing more must speak for a run: the text is that of the clinic's
+-- command, or we have made it, or the same minute has made another such batch with the same text for another patient.
 create temporary table doomed_batch on commit drop as
+with as_imports_write as (
+    select id, object_id, description, date_trunc('minute', uploaded_at) as minute from images_batch
+    where uploaded_by_id is null and description in ('', 'Imported from FileMaker')
+      and name ~ '^(\d{1,2} [A-Z][a-z]{2} \d{4}|Undated) \(FileMaker Import\)$'
+), run as (
+    select minute, description from as_imports_write
+    group by minute, description having min(object_id::text) <> max(object_id::text)
+), made_by_us as (
+    select planned.row_id from fm_migration.planned_change as planned
+    join fm_migration.change on change.planned_id = planned.id and change.outcome = 'applied'
+    where planned.table_name = 'images_batch' and planned.action = 'insert'
+)
 select batch.id, chosen.class
 from chosen
-join images_batch as batch on batch.id = (chosen.evidence ->> 'batch')::uuid
+join as_imports_write as batch on batch.id = (chosen.evidence ->> 'batch')::uuid
 join held on held.id = batch.id
+left join run on run.minute = batch.minute and run.description = batch.description
 where (chosen.class = 'batch_empty' or (chosen.class = 'batch_doubled' and batch.id in (select id from merged)))
-  and held.afterwards = 0 and batch.uploaded_by_id is null and batch.description = ''
-  and batch.name ~ '^(\d{1,2} [A-Z][a-z]{2} \d{4}|Undated) \(FileMaker Import\)$'
+  and held.afterwards = 0
+  and (batch.description <> '' or run.minute is not null or batch.id::text in (select row_id from made_by_us))
   and batch.id::text not in (select id from referred);
 
 -- step: plan_moves

@@ -54,10 +54,16 @@ where exists (select from fm_migration.patient_identity where patient_id = asked
    or exists (select from fm_migration.patient_identity where filemaker_id = asked.id)
 
 -- step: archived
-select id from patients where id = any(cast(:ids as uuid[])) and to_jsonb(patients) ->> 'archived' = 'true'
+select id from patients where id = any(cast(:ids as uuid[])) and archived
+
+-- step: may_read_names
+-- Names are a courtesy: a clinic need neither have these columns nor let us read them.
+select count(*) = 2 as allowed from pg_attribute
+where attrelid = to_regclass('patients') and attname in ('first_name', 'last_name') and not attisdropped
+  and has_column_privilege(attrelid, attnum, 'select')
 
 -- step: names
-select id, concat_ws(' ', to_jsonb(patients) ->> 'first_name', to_jsonb(patients) ->> 'last_name') as name
+select id, concat_ws(' ', first_name, last_name) as name
 from patients where id = any(cast(:ids as uuid[])) order by 2
 
 -- step: person
@@ -184,13 +190,16 @@ left join fm_migration.inventory_snapshot as missed_by on missed_by.id = asked.v
 left join found on asked.vanished is not null and found.etag = asked.etag and found.size = asked.size
 
 -- step: batch
--- A batch, with what it holds and what its count says; and the other imported batches of its patient and name.
+-- A batch, with what it holds and what its count says; and the other imported batches of its patient and name, with or
+-- without the zero before the day.
 select batch.id, batch.object_id as owner, batch.content_type_id = :content_type as of_patients,
        batch.uploaded_by_id is not null as by_hand, batch.image_count as says,
        (select count(*) from images_image where batch_id = batch.id) as has,
        (select count(*) from images_batch as other
         where other.object_id = batch.object_id and other.content_type_id = batch.content_type_id
-          and other.name = batch.name and other.id <> batch.id and other.uploaded_by_id is null
+          and regexp_replace(other.name, '^0(?=\d [A-Z][a-z]{2} \d{4} \(FileMaker)', '')
+            = regexp_replace(batch.name, '^0(?=\d [A-Z][a-z]{2} \d{4} \(FileMaker)', '')
+          and other.id <> batch.id and other.uploaded_by_id is null
           and exists (select from images_image where batch_id = other.id)) as namesakes
 from images_batch as batch where batch.id = :id
 

@@ -282,8 +282,8 @@ from (
 where turn > 1 and row_number is null;
 
 -- step: batch_doubled
--- Two imported batches of one patient and day; where no photograph tells the day, the name does. The one with most
--- photographs of the export is the batch.
+-- Two imported batches of one patient and day; where no photograph tells the day, the name does, with or without the
+-- zero before the day. The one with most photographs of the export is the batch.
 insert into found
 select 'batch_doubled', 'batch ' || batch,
        jsonb_build_object('batch', batch, 'of', kept, 'patient', owner, 'has', images), in_upload
@@ -293,8 +293,8 @@ from (
     where not by_hand and images > 0
     window same_day as (
         partition by owner, case when day = 'undated' then 'Undated (FileMaker Import)'
-                                 when day is null then name
-                                 else to_char(day::date, 'FMDD Mon YYYY') || ' (FileMaker Import)' end
+                                 when day is null then regexp_replace(name, '^\d [A-Z][a-z]{2} \d{4} \(FileMaker', '0\&')
+                                 else to_char(day::date, 'DD Mon YYYY') || ' (FileMaker Import)' end
         order by of_rows desc, images desc, uploaded_at, batch
     )
 ) as ranked

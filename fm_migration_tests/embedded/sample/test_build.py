@@ -88,6 +88,7 @@ def test_the_tables_hold_what_the_truth_says(built: Built, variant: Variant) -> 
         ("images_batch", "batches"),
         ("images_image", "images"),
         ("documents_document", "documents"),
+        ("contact_relationships", "relationships"),
     ]:
         assert place.number(f"SELECT count(*) FROM {table}") == totals[total]
     left = expected["left_by_runs"]
@@ -113,6 +114,29 @@ def test_the_tables_hold_what_the_truth_says(built: Built, variant: Variant) -> 
         WHERE object_id IS NOT NULL AND NOT EXISTS (SELECT FROM patients p WHERE p.id = d.object_id)
         """
     )
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("end", ["from", "to"])
+def test_relationships_lead_where_the_truth_says(built: Built, variant: Variant, end: str) -> None:
+    place, _ = built(variant)
+    expected = {one["id"]: one[end] for one in load_truth(place)["relationships"]}
+    stored = place.ask(
+        f"""
+        SELECT r.id::text, t.model, coalesce(upper(p.filemaker_metadata::text), p.mrn), d.id IS NOT NULL
+        FROM contact_relationships r JOIN django_content_type t ON t.id = r.{end}_content_type_id
+        LEFT JOIN patients p ON p.id = r.{end}_object_id LEFT JOIN documents_document d ON d.id = r.{end}_object_id
+        """
+    )
+    assert {row[0] for row in stored} == set(expected)
+    for number, model, person, document in stored:
+        said = expected[number]
+        assert model == said["model"]
+        assert document is (model == "document")
+        assert (person is None) is (said["dangling"] or model == "document")
+        assert person is None or said["patient"] in person
+    dangling = sum(one["dangling"] for one in expected.values())
+    assert (dangling > 0) is (variant == "stale")
 
 
 def test_both_shapes_of_filemaker_metadata_are_stored(built: Built) -> None:

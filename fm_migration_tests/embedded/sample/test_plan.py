@@ -115,6 +115,7 @@ def test_every_mess_is_there_in_its_amount(size: float) -> None:
         "double_encoded_metadata": sum(p.double_encoded for p in clinic.patients),
         "hand_entered_patient": sum(p.filemaker_id is None for p in clinic.patients),
         "archived_patient": sum(p.archived for p in clinic.patients),
+        **Counter(kind for one in clinic.relationships for kind in one.mess),
         "document_without_patient": sum(d.object_id is None for d in clinic.documents),
         "image_doubled": sum(image.doubles is not None for image in clinic.images),
         "staff_edit": batches["staff_edit"] + sum(len(image.edited) for image in clinic.images),

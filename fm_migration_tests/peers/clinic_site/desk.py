@@ -20,6 +20,7 @@ django.setup()
 
 # Models can be imported only after Django is set up.
 from appointments.models import Appointment  # noqa: E402
+from contacts.models import ContactRelationship  # noqa: E402
 from django.core.handlers.base import BaseHandler  # noqa: E402
 from django.db import connections, transaction  # noqa: E402
 from django.test import RequestFactory  # noqa: E402
@@ -122,6 +123,22 @@ def document_owner(document: str) -> str | None:
     return None if owner is None else str(owner.id)
 
 
+def relate(patient: str, to: str, relationship: str) -> str:
+    """Two patients belong together; `to` is the other one."""
+    row = ContactRelationship.objects.create(
+        from_object=Patient.objects.get(id=patient),
+        to_object=Patient.objects.get(id=to),
+        relationship=relationship,
+    )
+    return str(row.id)
+
+
+def related(relationship: str) -> list[str | None]:
+    """What the two generic links lead to, or None where one leads nowhere."""
+    row = ContactRelationship.objects.get(id=relationship)
+    return [None if end is None else str(end.pk) for end in (row.from_object, row.to_object)]
+
+
 def edit_image(image: str, changes: dict[str, Any]) -> None:
     row = Image.objects.get(id=image)
     for field, value in changes.items():
@@ -152,6 +169,8 @@ TASKS: dict[str, Callable[..., Any]] = {
         upload_batch,
         attach_document,
         document_owner,
+        relate,
+        related,
         edit_image,
         rename_batch,
         delete_batch,

@@ -34,6 +34,7 @@ INSTALLED_APPS = [
     "patients",
     "images",
     "documents",
+    "contacts",
     "appointments",
     "notes",
 ]
