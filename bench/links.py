@@ -5,7 +5,7 @@
 
 Each way runs in a process of its own on a fresh copy of the same database, and what the gallery then shows is counted:
 a way that lost a photograph ends the benchmark. What is timed is the work once the process is up and connected; the
-rest of the process is told beside it. Ours is `stage_patients`, `make_plan` and `apply_plan` on an export and a
+rest of the process is told beside it. Ours is `stage_patients`, `follow`, `make_plan` and `apply_plan` on an export and a
 listing that are staged already; "files too" is ours with their staging from files, which the ORM reads as well. The
 floor with "journal too" writes, beside the clinic's rows, those that ours leaves in our own tables.
 """
@@ -38,7 +38,7 @@ from fm_migration import database, staging
 from fm_migration.embedded import ports, postgres, server_place
 from fm_migration.filemaker import reading, rows, types
 from fm_migration.ledger import csv_metadata, inventory
-from fm_migration.linking import applying, placing
+from fm_migration.linking import applying, following, placing
 from fm_migration.objects.facts import STANDARD, ObjectFacts
 from fm_migration.settings import Settings, load_settings
 
@@ -74,7 +74,7 @@ def plan(place: Place, **_arguments: object) -> dict[str, float]:
     parts: dict[str, float] = {}
     with place.engine.begin() as connection:
         with _timed(parts, "patients"):
-            staging.stage_patients(connection, place.settings)
+            staging.stage_patients(connection)
         with _timed(parts, "plan"):
             placing.make_plan(connection, place.settings)
     return parts
@@ -85,7 +85,10 @@ def plan_and_apply(place: Place, nothing_new: bool = False, **_arguments: object
     parts: dict[str, float] = {}
     with place.engine.begin() as connection:
         with _timed(parts, "patients"):
-            staging.stage_patients(connection, place.settings)
+            staging.stage_patients(connection)
+    with _timed(parts, "links"), place.engine.begin() as connection:
+        following.follow(connection)
+    with place.engine.begin() as connection:
         with _timed(parts, "plan"):
             made = placing.make_plan(connection, place.settings)
     with _timed(parts, "apply"), place.engine.begin() as connection:

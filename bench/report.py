@@ -56,7 +56,7 @@ _PLANT: tuple[LiteralString, ...] = (
     from bench.planted where fault = 0 and csv.recid = planted.recid
     """,
     """
-    update fm_migration.photo set state = 'no_patient', clinic_image = null, patient_id = null
+    update fm_migration.photo set state = 'no_patient', clinic_image = null, home = 'none', person = null
     from bench.planted where fault = 0 and photo.recid = planted.recid
     """,
     """
@@ -67,6 +67,12 @@ _PLANT: tuple[LiteralString, ...] = (
     insert into images_image
     select (jsonb_populate_record(twin, jsonb_build_object('id', gen_random_uuid(), 'filemaker_id', null))).*
     from images_image as twin join bench.planted on planted.image = twin.id where fault = 2
+    """,
+    """
+    insert into fm_migration.recognition (clinic_image, photo, evidence, looked_like)
+    select image.id, 'recid ' || planted.recid, 'object', 0
+    from images_image as image join bench.planted on planted.key = image.s3_key and planted.image <> image.id
+    where fault = 2
     """,
     """
     update images_batch as batch set image_count = image_count + 1
@@ -92,7 +98,7 @@ _PLANTED = """
 select coalesce(jsonb_object_agg(class, findings), '{}')
 from (
     select case fault when 0 then 'row_without_patient' when 1 then 'image_without_object' when 2 then 'image_doubled'
-                      when 3 then 'count_wrong' when 4 then 'thumbnail_missing' else 'batch_without_patient' end
+                      when 3 then 'count_wrong' when 4 then 'thumbnail_missing' else 'given_batch_lost' end
                as class,
            count(*) as findings
     from bench.planted group by 1

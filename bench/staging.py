@@ -156,11 +156,11 @@ def stage_inventory(places: Places, objects: int) -> None:
     _expect(update.originals, objects)
 
 
-def stage_patients(places: Places, patients: int, learned: int) -> None:
+def stage_patients(places: Places, patients: int, began: int) -> None:
     """The patients' table into the identity history."""
     with places.engine.begin() as connection:
-        update = staging.stage_patients(connection, places.settings)
-    _expect((update.with_filemaker_id, update.learned), (patients, learned))
+        update = staging.stage_patients(connection)
+    _expect((update.with_filemaker_id, update.began), (patients, began))
 
 
 def _count(things: Iterable[object]) -> int:
@@ -396,7 +396,7 @@ def measure_patients(bench: Bench, patients: int) -> None:
     calls = {
         name: Call(
             "bench.staging:stage_patients",
-            {"patients": patients, "learned": 0 if name == "unchanged" else patients},
+            {"patients": patients, "began": 0 if name == "unchanged" else patients},
             prepare="bench.staging:opened",
         )
         for name in ("first", "unchanged", "after a re-import")

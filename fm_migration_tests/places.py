@@ -31,10 +31,10 @@ def import_photographs(places: Places) -> None:
     with places.engine.begin() as connection:
         staging.stage_export(connection, places)
         staging.stage_inventory(connection, places.store, places.settings)
-        staging.stage_patients(connection, places.settings)
+        staging.stage_patients(connection)
+    with places.engine.begin() as connection:
+        following.follow(connection)
     with places.engine.begin() as connection:
         plan = placing.make_plan(connection, places.settings)
     with places.engine.begin() as connection:
         applying.apply_plan(connection, plan.id)
-    with places.engine.begin() as connection:
-        following.follow(connection)

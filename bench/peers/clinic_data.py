@@ -38,7 +38,10 @@ IMAGE_COLUMNS = (
 #: Our tables that an import fills, in the order of their references.
 JOURNAL: tuple[LiteralString, ...] = tuple(
     f"fm_migration.{name}"
-    for name in ("patient_identity", "patient_read", "link_plan", "photo", "planned_change", "last_written", "consumed")
+    for name in (
+        "patient_identity", "patient_read", "link_plan", "photo", "recognition", "placement", "planned_change",
+        "last_written", "consumed",
+    )
 )
 
 #: How often the clinic ran its command before anybody noticed: DOMAIN.md section 1.
@@ -123,7 +126,7 @@ _STAGING: tuple[LiteralString, ...] = (
     select n, n + 1, recid, image_id, contact, upper(contact::text), day, to_char(day, 'FMMM/FMDD/YYYY'),
            recid || '.jpg', type_text, category, '',
            concat_ws(',', to_char(day, 'FMMM/FMDD/YYYY'), recid || '.jpg', upper(image_id::text),
-                     upper(contact::text), '', '', recid, type_text), '{}'
+                     upper(contact::text), '', '', recid, type_text), '{}', 'recid ' || recid
     from bench.photograph
     """,
     """

@@ -27,7 +27,7 @@ _ANYTHING_NEW = """
 select count(*)
 from fm_migration.csv_metadata as csv
 join fm_migration.s3_inventory as object on object.recid = csv.recid and object.kind = 'original'
-join fm_migration.patient_identity as known on known.filemaker_id = csv.contact and known.current
+join fm_migration.patient_identity as known on known.filemaker_id = csv.contact and known.ended is null
 where not exists (
     select from images_image as image join images_batch as batch on batch.id = image.batch_id
     where image.filemaker_id = csv.image_id and batch.object_id = known.patient_id

@@ -21,10 +21,16 @@ class FindingClass(StrEnum):
     ROW_UNUSABLE = "row_unusable"
     RECID_DOUBLED = "recid_doubled"
     AMBIGUOUS_PATIENT = "ambiguous_patient"
+    OWNER_UNSETTLED = "owner_unsettled"
+    CONTRADICTING_EVIDENCE = "contradicting_evidence"
     NOT_APPLIED = "not_applied"
     OBJECT_WITHOUT_ROW = "object_without_row"
+    SECOND_ORIGINAL = "second_original"
     BATCH_WITHOUT_PATIENT = "batch_without_patient"
+    GIVEN_BATCH_LOST = "given_batch_lost"
     LINK_WITHOUT_PATIENT = "link_without_patient"
+    LINK_AMBIGUOUS = "link_ambiguous"
+    FOLLOWED_THEN_SHARED = "followed_then_shared"
     IMAGE_WITHOUT_BATCH = "image_without_batch"
     IMAGE_WITHOUT_OBJECT = "image_without_object"
     FILE_UNREADABLE = "file_unreadable"
@@ -40,6 +46,7 @@ class FindingClass(StrEnum):
     THUMBNAIL_WITHOUT_IMAGE = "thumbnail_without_image"
     MIRRORED_SIDE = "mirrored_side"
     PLACED_BY_STAFF = "placed_by_staff"
+    REMOVED_BY_STAFF = "removed_by_staff"
     ARCHIVED_PATIENT = "archived_patient"
     UNDATED = "undated"
     TOO_NEW = "too_new"
@@ -67,7 +74,7 @@ _TEXTS: dict[FindingClass, tuple[Severity, str, str]] = {
     ),
     FindingClass.ROW_WITHOUT_PATIENT: (
         _ERROR,
-        "the app has no patient, present or former, of the id that this row names",
+        "the app has no patient of the id that this row names",
         "Create the patient in the app with this FileMaker id, or correct the row in FileMaker",
     ),
     FindingClass.ROW_UNUSABLE: (
@@ -82,8 +89,18 @@ _TEXTS: dict[FindingClass, tuple[Severity, str, str]] = {
     ),
     FindingClass.AMBIGUOUS_PATIENT: (
         _ERROR,
-        "several patients of the app share the FileMaker id that this row names",
-        "Correct the FileMaker id of the wrong one in the app; fm_migration.ambiguous_identity shows them",
+        "several patients of the app share the FileMaker id that this row names, or it has passed from one to another",
+        "Correct the FileMaker id of the wrong one in the app; fm_migration.tenure shows who held it",
+    ),
+    FindingClass.OWNER_UNSETTLED: (
+        _ERROR,
+        "the photograph hangs on a batch of somebody else than its row names, and whose that is nobody can tell for certain",
+        "Find out whose it is; `fm-migration settle` says who a former patient is now, or move it in the app",
+    ),
+    FindingClass.CONTRADICTING_EVIDENCE: (
+        _ERROR,
+        "two pieces of evidence name two photographs for one image, so nothing of either is moved",
+        "Compare the image with both rows, correct the image ids in FileMaker, and export again",
     ),
     FindingClass.NOT_APPLIED: (
         _ERROR,
@@ -95,15 +112,35 @@ _TEXTS: dict[FindingClass, tuple[Severity, str, str]] = {
         "no row of the export names this original, so nobody knows whose it is",
         "Export all records from FileMaker again; if it is still unknown, ask the clinic. Never delete it",
     ),
+    FindingClass.SECOND_ORIGINAL: (
+        _WARNING,
+        "the photograph has another original, and that one is shown",
+        "Compare the two files; remove the wrong one from the bucket, or accept that it is not shown",
+    ),
     FindingClass.BATCH_WITHOUT_PATIENT: (
         _ERROR,
         "the batch belongs to a patient that does not exist, so its photographs show nowhere",
         "Start the job heal_links; if it stays, its former patient was never seen by us: ask the clinic",
     ),
+    FindingClass.GIVEN_BATCH_LOST: (
+        _ERROR,
+        "somebody has given this batch to a patient of whom no FileMaker id is known, and who is gone; it is not taken back",
+        "Ask whose it is; then `fm-migration settle` with the patient's present UUID, or give the batch back in the app",
+    ),
     FindingClass.LINK_WITHOUT_PATIENT: (
         _WARNING,
         "the row of another table points at a patient that does not exist",
         "Start the job heal_links; if it stays, its former patient was never seen by us: ask the clinic",
+    ),
+    FindingClass.LINK_AMBIGUOUS: (
+        _ERROR,
+        "it points at a former patient, and who that is now nobody can tell for certain",
+        "Ask the clinic which of those who could be it is; then `fm-migration settle <former UUID> <patient>`",
+    ),
+    FindingClass.FOLLOWED_THEN_SHARED: (
+        _WARNING,
+        "it was led to this patient while nobody else had the FileMaker id, and now somebody else has it too",
+        "See whose it is; if it is the other one's, correct the id in the app, and move it there",
     ),
     FindingClass.IMAGE_WITHOUT_BATCH: (
         _ERROR,
@@ -179,6 +216,11 @@ _TEXTS: dict[FindingClass, tuple[Severity, str, str]] = {
         _INFO,
         "the photograph hangs on another patient's record than its row says, and not we have put it there",
         "Nothing, if somebody moved it on purpose; else move it back in the app",
+    ),
+    FindingClass.REMOVED_BY_STAFF: (
+        _INFO,
+        "somebody has deleted its image in the app, and it is not created again; the original stays in the bucket",
+        "Nothing, if that was on purpose; else `fm-migration restore`",
     ),
     FindingClass.ARCHIVED_PATIENT: (
         _INFO,

@@ -10,7 +10,7 @@ refused where these cannot be right together, because half a report calls live p
 Of `report.totals`: `waterfall` is a list of [label, number] whose first is the rows of the export, whose last is the
 rows whose photograph a patient's page shows, and whose numbers between are negative and lead from the one to the other.
 `hidden` counts the originals that could be shown and that no page shows, by the state of their row; what the clinic
-accepts is not among them.
+accepts is not among them. `states` adds up to the rows of the export, `originals` to the originals in the bucket.
 Of `report.withheld`: by class, how many there would be (`count`) of how many (`of`).
 """
 
@@ -27,12 +27,13 @@ from typing import Any
 from sqlalchemy import Connection, Engine, text
 
 from fm_migration.clinic import contract
-from fm_migration.clinic.link_columns import dangling_links, find_link_columns
+from fm_migration.clinic.link_columns import LinkColumn, dangling_links, find_link_columns, quoted
 from fm_migration.errors import DatabaseError, ImplausibleInputError, SettingsError
 from fm_migration.ledger import NAMESPACE, identity, schema
 from fm_migration.ledger import sql as statements
 from fm_migration.ledger.copying import copy_rows
-from fm_migration.linking import placing
+from fm_migration.linking import following, placing
+from fm_migration.linking.rules import BATCHES, FOLLOWED
 from fm_migration.linking.states import State
 from fm_migration.plans import StalePlanError
 from fm_migration.report import sql
@@ -61,9 +62,13 @@ _POPULATION: dict[FindingClass, str] = {
     FindingClass.ROW_UNUSABLE: "rows",
     FindingClass.RECID_DOUBLED: "rows",
     FindingClass.AMBIGUOUS_PATIENT: "rows",
+    FindingClass.OWNER_UNSETTLED: "rows",
+    FindingClass.CONTRADICTING_EVIDENCE: "rows",
+    FindingClass.REMOVED_BY_STAFF: "rows",
     FindingClass.PLACED_BY_STAFF: "rows",
     FindingClass.UNDATED: "rows",
     FindingClass.OBJECT_WITHOUT_ROW: "originals",
+    FindingClass.SECOND_ORIGINAL: "originals",
     FindingClass.FILE_UNREADABLE: "originals",
     FindingClass.FILE_NOT_AN_IMAGE: "originals",
     FindingClass.IMAGE_WITHOUT_OBJECT: "images",
@@ -80,7 +85,7 @@ _LOOKING = (
     "repeated",
 )  # fmt: skip
 _FINDING = (
-    "row_states", "not_applied", "undated", "object_without_row", "batch_without_patient", "image_without_batch",
+    "row_states", "not_applied", "undated", "object_without_row", "second_original", "image_without_batch",
     "image_without_object", "file_misplaced", "file_unreadable", "file_not_an_image", "content_under_two_patients",
     "image_doubled", "batch_doubled", "batch_empty", "count_wrong", "thumbnail_missing", "thumbnail_stale",
     "thumbnail_without_image", "mirrored_side", "archived_patient",
@@ -100,37 +105,52 @@ from fm_migration.link_plan as plan
 join fm_migration.export_read as export on export.id = :export_read_id
 join fm_migration.inventory_snapshot as snapshot on snapshot.id = :snapshot_id
 join fm_migration.patient_read on patient_read.id = :patient_read_id
-where plan.kind = 'photographs'
+where plan.kind in ('photographs', 'restore')
 order by plan.id desc limit 1
 """)
 _PRESENT = text("""
 select (select count(*) from fm_migration.csv_metadata) as rows,
-       (select count(*) from fm_migration.photo where row_number is not null) as planned_rows,
+       (select count(*) from fm_migration.photo where in_export) as planned_rows,
+       (select count(*) from fm_migration.photo where key is not null) as planned_originals,
+       (select count(*) from fm_migration.original) as all_originals,
        count(*) as objects, count(*) filter (where kind = 'original') as originals
 from fm_migration.s3_inventory where vanished is null and key ^@ any (cast(:prefixes as text[]))
 """)
 _VANISHED_PATIENTS = text("""
 select count(*) as known, count(*) filter (where patients.id is null) as gone
 from fm_migration.patient_identity as known left join patients on patients.id = known.patient_id
-where known.current
+where known.ended is null
 """)
 _PEOPLE = """
 create temporary table person on commit drop as
 select patient_now.patient_id, patient_now.filemaker_id from ({look}) as patient_now
 """
-_DANGLING = """
-insert into found
-select 'link_without_patient', 'link {name} ' || dangling.row_id,
-       jsonb_strip_nulls(jsonb_build_object(
-           'table', cast(:table as text), 'column', cast(:column as text), 'of', dangling.row_id,
-           'patient', dangling.patient, 'filemaker_id', known.filemaker_id)),
-       coalesce(known.current, false)
+_LOST_LINKS = """
+insert into lost_link (name, table_name, column_name, row_id, pointing, former_id)
+select cast(:name as text), cast(:table as text), cast(:column as text), row_id, patient,
+       case when patient ~ '^[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}$' then patient::uuid end
 from ({dangling}) as dangling
-left join lateral (
-    select min(filemaker_id::text) as filemaker_id, bool_or(current) as current
-    from fm_migration.patient_identity where patient_identity.patient_id::text = dangling.patient
-) as known on true
 """
+#: A person who has settled whom a link leads to has looked at it.
+_FOLLOWED_THEN_SHARED = """
+insert into found
+select 'followed_then_shared', {subject} || linking.{key},
+       jsonb_strip_nulls(jsonb_build_object(
+           'table', cast(:table as text), 'column', cast(:column as text), 'of', linking.{key}::text,
+           'patient', holder.patient_id, 'former', followed.former, 'filemaker_id', holder.filemaker_id))
+from shared_holder as holder
+join {table} as linking on linking.{column} = holder.patient_id::{type} {of_patients}
+cross join lateral (
+    select planned.before ->> :column as former
+    from fm_migration.planned_change as planned
+    where planned.row_id = linking.{key}::text and planned.table_name = :table and planned.column_name = :column
+      and planned.reason = :followed and planned.outcome = 'applied' and planned.undone_at is null
+      and planned.after ->> :column = holder.patient_id::text
+    order by planned.plan_id desc limit 1
+) as followed
+where not exists (select from fm_migration.settlement where former_id::text = followed.former)
+"""
+_ANY_SHARED = text("select exists (select from shared_holder)")
 _BEFORE = text("select id, withheld from fm_migration.report order by id desc limit 1")
 _WAIVERS = text("""
 create temporary table waiver (class text not null, subject text not null, words text not null) on commit drop
@@ -195,7 +215,7 @@ def make_report(
     _list_people(connection)
     for step in _FINDING:
         statements.run(connection, PACKAGE, "findings", readings, only=step)
-    _find_dangling_links(connection, settings, readings["content_type"])
+    _find_lost_links(connection, settings, readings)
     statements.run(connection, PACKAGE, "findings", only="too_new")
     statements.run(connection, PACKAGE, "findings", only="forget_young")
     _waive(connection, waivers)
@@ -242,6 +262,7 @@ def _readings(connection: Connection, settings: Settings) -> dict[str, Any]:
         "export_is_newer": row["read_at"] > row["started_at"] + WHOLE_SECOND,
         "upload_time": UPLOAD_TIME,
         "making_time": MAKING_TIME,
+        "reimport_lasts": identity.REIMPORT_LASTS,
     }
 
 
@@ -262,6 +283,11 @@ def _refuse_partial(connection: Connection, settings: Settings, row: Mapping[str
             "link_plan",
             f"it accounts for {present.planned_rows:,} rows of {row['rows_read']:,}",
             present.planned_rows == row["rows_read"],
+        ),
+        (
+            "link_plan",
+            f"it accounts for {present.planned_originals:,} originals of {present.all_originals:,}",
+            present.planned_originals == present.all_originals,
         ),
     ):
         if not whole:
@@ -297,16 +323,49 @@ def _list_people(connection: Connection) -> None:
     connection.execute(text("analyze person"))
 
 
-def _find_dangling_links(connection: Connection, settings: Settings, content_type: int) -> None:
-    """The links of every other table; batches have a class of their own."""
-    for link in find_link_columns(connection, settings.link_columns):
-        if link.table == "images_batch":
-            continue
-        name = f"{link.table}.{link.column}".replace("'", "''").replace(":", r"\:")
-        statement = _DANGLING.format(name=name, dangling=dangling_links(link))
-        parameters = {"table": link.table, "column": link.column}
-        generic = {"content_type": content_type} if link.content_type_column else {}
-        connection.execute(text(statement), {**parameters, **generic})
+def _find_lost_links(connection: Connection, settings: Settings, readings: Mapping[str, Any]) -> None:
+    """Links that lead to nobody, and those that were led to somebody who shares an id now; batches among them."""
+    columns = find_link_columns(connection, settings.link_columns)
+    statements.run(connection, PACKAGE, "findings", only="lost_link")
+    for link in columns:
+        # Batches are in `album` already.
+        if link.table != BATCHES.table:
+            parameters = {"name": f"{link.table}.{link.column}", "table": link.table, "column": link.column}
+            _run_generic(connection, link, _LOST_LINKS.format(dangling=dangling_links(link)), parameters, readings)
+    statements.run(connection, PACKAGE, "findings", only="former")
+    following.find_successors(connection)
+    for step in ("lost", "analyze_lost", "batch_without_patient", "link_without_patient", "shared_holder"):
+        statements.run(connection, PACKAGE, "findings", readings, only=step)
+    following.drop_successors(connection)
+    if connection.execute(_ANY_SHARED).scalar_one():
+        for link in columns:
+            _find_followed_then_shared(connection, link, readings)
+
+
+def _find_followed_then_shared(connection: Connection, link: LinkColumn, readings: Mapping[str, Any]) -> None:
+    statement = _FOLLOWED_THEN_SHARED.format(
+        subject="'batch '" if link.table == BATCHES.table else "cast(:subject as text)",
+        table=link.table,
+        key=quoted(link.key),
+        column=quoted(link.column),
+        type=link.column_type,
+        of_patients=f'and linking."{link.content_type_column}" = :content_type' if link.content_type_column else "",
+    )
+    parameters = {"table": link.table, "column": link.column, "followed": FOLLOWED}
+    if link.table != BATCHES.table:
+        parameters["subject"] = f"link {link.table}.{link.column} "
+    _run_generic(connection, link, statement, parameters, readings)
+
+
+def _run_generic(
+    connection: Connection,
+    link: LinkColumn,
+    statement: str,
+    parameters: Mapping[str, Any],
+    readings: Mapping[str, Any],
+) -> None:
+    generic = {"content_type": readings["content_type"]} if link.content_type_column else {}
+    connection.execute(text(statement), {**parameters, **generic})
 
 
 def _waive(connection: Connection, waivers: Collection[Waiver]) -> None:
@@ -409,6 +468,7 @@ def _totals(connection: Connection, readings: Mapping[str, Any]) -> dict[str, An
     images = statements.ask(connection, PACKAGE, "findings", "images")
     linked = dict(statements.ask(connection, PACKAGE, "findings", "linked_rows"))
     hidden: dict[str, int] = {row.state: row.photographs for row in connection.execute(text(steps["hidden"]))}
+    originals: dict[str, int] = {row.state: row.originals for row in connection.execute(text(steps["originals"]))}
     return {
         "rows": readings["rows_read"],
         "objects": readings["objects_listed"],
@@ -416,6 +476,7 @@ def _totals(connection: Connection, readings: Mapping[str, Any]) -> dict[str, An
         "objects_by_kind": {row.kind: row.objects for row in bucket},
         "bytes_by_kind": {row.kind: row.bytes for row in bucket},
         "states": states,
+        "originals": originals,
         "patients": images["patients"],
         "patients_with_photographs": images["patients_with_photographs"],
         "images": images["images"],
@@ -458,7 +519,8 @@ def verdict(
     if doubtful:
         said = "; ".join(f"{name.value}: {one.words}" for name, one in doubtful.items())
         return f"This report is in doubt. {said}"
-    should = sum(totals["states"].get(state, 0) for state in _LINKED_STATES)
+    second = totals.get("hidden", {}).get(State.SECOND_ORIGINAL, 0)
+    should = sum(totals["states"].get(state, 0) for state in _LINKED_STATES) + second
     shown = totals["waterfall"][-1][1]
     errors = sum(count for name, count in counts.items() if name.severity is Severity.ERROR)
     others = sum(counts.values()) - errors
@@ -467,6 +529,8 @@ def verdict(
         if shown == should
         else f"{should - shown:,} of {should:,} photographs whose row, file and patient are known do not show"
     )
+    if second:
+        first += f" ({second:,} second originals among them)"
     if errors:
         return f"{first}; {errors:,} findings keep others from showing, and {others:,} more are worth a look"
     return f"{first}; {others:,} findings are worth a look" if others else f"{first}; nothing else was found"

@@ -64,25 +64,20 @@ with reading as (
     from fm_migration.patient_read
 ), changed as (
     select *, lead(id) over (order by id) as next_id from reading where former is distinct from fingerprint
-), arrival as (
-    select filemaker_id, patient_id, first_seen as at from fm_migration.patient_identity
-    union all
-    select filemaker_id, patient_id, last_seen from fm_migration.patient_identity
-    where current and last_seen > first_seen
 ), moved as (
-    select arrival.at, count(distinct filemaker_id) as people
-    from arrival
-    where arrival.at in (select read_at from changed where former is not null)
+    select arrival.began, count(distinct filemaker_id) as people
+    from fm_migration.patient_identity as arrival
+    where arrival.began in (select id from changed where former is not null)
       and exists (select from fm_migration.patient_identity as former
                   where former.filemaker_id = arrival.filemaker_id and former.patient_id <> arrival.patient_id
-                    and former.first_seen < arrival.at)
+                    and former.began < arrival.began)
     group by 1
 )
 select changed.id, changed.read_at, changed.patients, moved.people, changed.next_id is not null as superseded,
        (select min(applied_at) from fm_migration.link_plan
         where kind in ('photographs', 'links') and applied_at is not null and patient_read_id >= changed.id
           and (changed.next_id is null or patient_read_id < changed.next_id)) as healed_at
-from changed join moved on moved.at = changed.read_at
+from changed join moved on moved.began = changed.id
 where changed.former is not null
 order by changed.id desc limit :limit
 """)
@@ -113,6 +108,8 @@ _OWN_PART = re.compile(
 _SUBJECTS_WITH_KEY = ("object ", "thumbnail ")
 #: Evidence that may be a key; `of` is the twin, whatever that is.
 _KEYS = ("key", "of")
+#: Evidence that may be the name of a photograph, which may be that of its object.
+_PHOTOS = ("shows", "contradicts")
 
 
 class Status(StrEnum):
@@ -152,6 +149,7 @@ class Totals:
     images_invisible: Mapping[str, int] = field(default_factory=dict)
     hidden: Mapping[str, int] = field(default_factory=dict)
     states: Mapping[str, int] = field(default_factory=dict)
+    originals: Mapping[str, int] = field(default_factory=dict)
     objects_by_kind: Mapping[str, int] = field(default_factory=dict)
     bytes_by_kind: Mapping[str, int] = field(default_factory=dict)
     thumbnails: Mapping[str, int] = field(default_factory=dict)
@@ -374,16 +372,14 @@ def _stream(connection: Connection, query: Any, parameters: Mapping[str, Any], d
 
 def _finding(row: Row[Any], data: ReportData) -> Finding:
     prefixes = data.inputs.prefixes
-    subject, evidence = row.subject, row.evidence
-    for kind in _SUBJECTS_WITH_KEY:
-        if subject.startswith(kind):
-            subject = kind + shown_key(subject.removeprefix(kind), prefixes)
+    evidence = row.evidence
     keys = {
         name: shown_key(str(value), prefixes) for name, value in evidence.items() if name in _KEYS and "/" in str(value)
     }
+    keys |= {name: _shown_subject(evidence[name], prefixes) for name in _PHOTOS if name in evidence}
     return Finding(
         kind=FindingClass(row[0]),
-        subject=subject,
+        subject=_shown_subject(row.subject, prefixes),
         severity=Severity(row.severity),
         evidence={**evidence, **keys},
         status=_status(row, data),
@@ -391,6 +387,13 @@ def _finding(row: Row[Any], data: ReportData) -> Finding:
         last_seen=row.last_seen,
         waiver=row.waiver,
     )
+
+
+def _shown_subject(subject: str, prefixes: Sequence[str]) -> str:
+    for kind in _SUBJECTS_WITH_KEY:
+        if subject.startswith(kind):
+            return kind + shown_key(subject.removeprefix(kind), prefixes)
+    return subject
 
 
 def _status(row: Row[Any], data: ReportData) -> Status:

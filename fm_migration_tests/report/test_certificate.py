@@ -374,7 +374,7 @@ def test_images_that_a_reimport_hides_are_named_until_the_links_are_healed(
         f"image {row.id} hangs on a batch whose patient does not exist" for row in clinic.shown().values()
     )
     with clinic.places.engine.begin() as connection:
-        staging.stage_patients(connection, clinic.places.settings)
+        staging.stage_patients(connection)
     clinic.link()
     assert _differences(clinic, made) == []
 

@@ -702,7 +702,7 @@ def test_every_patient_of_the_sample_before_after_and_between(photographed: Call
         list(play_reimport(desk, seed=1))
     assert check() < before / 10
     with clinic.places.engine.begin() as connection:
-        staging.stage_patients(connection, clinic.places.settings)
+        staging.stage_patients(connection)
     clinic.link()
     check()
 

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Row, text
 
 from fm_migration import plans, staging
-from fm_migration.linking import applying, placing
+from fm_migration.linking import applying, following, placing
 from fm_migration.objects.store import ObjectStore
 from fm_migration.places import Places, find_places
 from fm_migration.plans import Undone
@@ -55,6 +55,8 @@ class Photographed:
             staging.stage_inventory(connection, self.store, self.places.settings, accept_fewer=True)
 
     def link(self, limit: int | None = None) -> int:
+        with self.places.engine.begin() as connection:
+            following.follow(connection)
         with self.places.engine.begin() as connection:
             plan = placing.make_plan(connection, self.places.settings, limit=limit)
         with self.places.engine.begin() as connection:
@@ -132,7 +134,7 @@ def photographed(
         with clinic.places.engine.begin() as connection:
             staging.stage_export(connection, clinic.places)
             staging.stage_inventory(connection, clinic.store, clinic.places.settings)
-            staging.stage_patients(connection, clinic.places.settings)
+            staging.stage_patients(connection)
         clinic.link(limit)
         return clinic
 

@@ -8,19 +8,17 @@ create temporary table chosen on commit drop as
 select class, subject, evidence from fm_migration.open_finding where class = any (cast(:classes as text[]));
 
 -- step: doomed_image
--- Doubles that may go: nobody has uploaded them, no row of the export is theirs, their twin shows the same photograph,
--- and whatever is written on them stands on the twin or in the export too. What staff have written stays with its row.
+-- Doubles that may go: nobody has uploaded them, their twin is the photograph, by the same object or one of its recid, and
+-- whatever is written on them stands on the twin or in the export too. What staff have written stays with its row.
 create temporary table doomed_image on commit drop as
 select image.id, image.batch_id, kept.id as kept
 from chosen
 join images_image as image on image.id = (chosen.evidence ->> 'image')::uuid
-join images_image as kept on kept.id = (chosen.evidence ->> 'of')::uuid
+join fm_migration.double_image as known on known.clinic_image = image.id
+join images_image as kept on kept.id = known.kept and kept.id = (chosen.evidence ->> 'of')::uuid
 left join fm_migration.s3_inventory as object on object.key = image.s3_key
 left join fm_migration.s3_inventory as kept_object on kept_object.key = kept.s3_key
-left join lateral (
-    select category, type_text, taken_on from fm_migration.csv_metadata
-    where image_id = kept.filemaker_id order by row_number limit 1
-) as csv on true
+left join fm_migration.csv_metadata as csv on csv.photo = known.photo
 where chosen.class = 'image_doubled' and image.uploaded_by_id is null
   and (image.s3_key = kept.s3_key or object.recid = kept_object.recid)
   and image.caption in ('', kept.caption, coalesce(csv.type_text, ''))

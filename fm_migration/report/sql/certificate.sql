@@ -10,13 +10,13 @@ select export.id as export_read, export.read_at, export.sha256 as export_sha256,
        (select max(id) from fm_migration.patient_read) as patient_read,
        (select max(id) from fm_migration.report) as report,
        (select coalesce(jsonb_object_agg(state, photographs order by state), '{}') from (
-            select state, count(*) as photographs from fm_migration.photo where row_number is not null group by state
+            select state, count(*) as photographs from fm_migration.photo where in_export group by state
         ) as counted) as states
 from (select) as always
 left join lateral (select * from fm_migration.export_read order by id desc limit 1) as export on true
 left join lateral (select * from fm_migration.inventory_snapshot order by id desc limit 1) as listing on true
 left join lateral (select * from fm_migration.link_plan
-                   where id = (select max(plan_id) from fm_migration.photo)) as plan on true
+                   where id = (select plan_id from fm_migration.placement)) as plan on true
 
 -- step: waivers
 -- The findings that the clinic has accepted, as of the newest report.
@@ -39,7 +39,7 @@ with read as (
     left join images_batch as batch on batch.id = image.batch_id and batch.content_type_id = :content_type
     left join patients on patients.id = batch.object_id
     where photo.key is not null
-    order by photo.key, patients.id is null, photo.row_number
+    order by photo.key, patients.id is null, photo.photo
 )
 select object.key, object.size as bytes, object.etag, read.original_sha256 as sha256, named.recid, named.state,
        named.image::text as image

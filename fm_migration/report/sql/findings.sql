@@ -10,9 +10,8 @@ create temporary table found (
 ) on commit drop;
 
 -- step: shown
--- Every image of the app: its batch, the patient if that is one who lives, its object as listed last, and the row of
--- the export whose photograph it shows. What lies outside the listed prefixes was never looked for, so its object counts
--- as there. `photograph` is the same for images of one photograph, also under another key.
+-- Every image of the app: its batch, the patient if that is one who lives, its object as listed last, and the photograph
+-- of the export that it shows. What lies outside the listed prefixes was never looked for, so its object counts as there.
 create temporary table shown on commit drop as
 select image.id as image, image.batch_id as batch, image.s3_key as key, image.s3_thumbnail_key as thumbnail_key,
        image.filemaker_id, image.uploaded_by_id is not null as by_hand, image.uploaded_at,
@@ -20,9 +19,8 @@ select image.id as image, image.batch_id as batch, image.s3_key as key, image.s3
        patients.id as patient, coalesce(patients.archived, false) as archived,
        object.key is not null as known, object.key is not null and object.vanished is null as stored,
        image.s3_key ^@ any (cast(:prefixes as text[])) as listed, object.etag, object.size,
-       coalesce('recid ' || object.recid, 'image ' || object.image_id, image.s3_key) as photograph,
-       photo.row_number, photo.recid,
-       case when photo.row_number is not null then coalesce(photo.taken_on::text, 'undated')
+       photo.photo, photo.recid,
+       case when photo.photo is not null then coalesce(photo.taken_on::text, 'undated')
             else image.date_taken::text end as day
 from images_image as image
 left join images_batch as batch on batch.id = image.batch_id
@@ -48,7 +46,7 @@ select batch.id as batch, batch.object_id as owner, patients.id as patient, batc
 from images_batch as batch
 left join patients on patients.id = batch.object_id
 left join (
-    select batch, count(*) as images, count(row_number) as of_rows, mode() within group (order by day) as day,
+    select batch, count(*) as images, count(photo) as of_rows, mode() within group (order by day) as day,
            max(uploaded_at) as last_upload
     from shown group by batch
 ) as held on held.batch = batch.id
@@ -86,9 +84,9 @@ select recid from fm_migration.csv_metadata where recid is not null group by rec
 -- missing before. A row without a patient is too new when the patient has been entered since the patients were read.
 insert into found
 with moved as materialized (
-    select distinct photo.row_number
+    select photo.photo
     from fm_migration.photo
-    join shown on shown.filemaker_id = photo.image_id and shown.patient is not null
+    join shown on shown.image = photo.clinic_image and shown.patient is not null
     left join stray using (image)
     where photo.state = 'no_object' and (shown.stored or stray.image is not null)
 )
@@ -98,11 +96,17 @@ select case photo.state when 'duplicate_recid' then 'recid_doubled'
                         when 'malformed_contact' then 'row_unusable'
                         when 'no_object' then 'row_without_object'
                         when 'no_patient' then 'row_without_patient'
+                        when 'ambiguous_patient' then
+                            case when photo.home = 'ambiguous' then 'ambiguous_patient' else 'owner_unsettled' end
                         else photo.state end,
        named.subject,
        jsonb_strip_nulls(jsonb_build_object(
-           'row', photo.row_number, 'recid', photo.recid, 'key', photo.key, 'filemaker_id', photo.filemaker_id,
-           'patient', case when photo.state = 'placed_by_staff' then photo.patient_id end, 'image', photo.clinic_image,
+           'row', csv.row_number, 'recid', photo.recid, 'key', photo.key, 'filemaker_id', photo.filemaker_id,
+           'patient', case when photo.state in ('placed_by_staff', 'ambiguous_patient') then photo.patient_id end,
+           'image', coalesce(photo.clinic_image::text, claims.clinic_image::text, deleted.row_id),
+           'batch', case when photo.state = 'ambiguous_patient' then photo.batch_id end,
+           'former', case when photo.state = 'ambiguous_patient' and photo.home <> 'ambiguous' then batch.object_id end,
+           'shows', claims.photo, 'contradicts', claims.contradicts,
            'state', case when photo.state in ('malformed_row', 'no_contact', 'malformed_contact') then photo.state end)),
        case photo.state
            when 'no_object' then cast(:export_is_newer as boolean) and not exists (
@@ -114,30 +118,53 @@ select case photo.state when 'duplicate_recid' then 'recid_doubled'
                or csv.contact in (select filemaker_id from person where filemaker_id is not null), false)
            else false
        end
-from fm_migration.photo
-join fm_migration.csv_metadata as csv using (row_number)
+from fm_migration.photo_status as photo
+join fm_migration.csv_metadata as csv using (photo)
 left join repeated on repeated.recid = photo.recid
-left join moved on moved.row_number = photo.row_number
+left join moved using (photo)
+left join images_batch as batch on photo.state = 'ambiguous_patient' and batch.id = photo.batch_id
+left join fm_migration.decision as deleted
+    on photo.state = 'removed_by_staff' and deleted.photo = photo.photo and deleted.kind = 'deleted'
+    and deleted.ended_at is null
+left join lateral (
+    -- What an image shows by the best evidence, and what another piece of evidence names.
+    select known.clinic_image, known.photo, known.contradicts
+    from fm_migration.recognition as known
+    where known.contradicts is not null and (known.photo = photo.photo or known.contradicts = photo.photo)
+    order by known.photo = photo.photo desc, known.clinic_image limit 1
+) as claims on photo.state = 'contradicting_evidence'
 cross join lateral (
-    select case when photo.recid is null or repeated.recid is not null then 'row ' || photo.row_number
+    select case when photo.recid is null or repeated.recid is not null then 'row ' || csv.row_number
                 else 'recid ' || photo.recid end as subject
 ) as named
 where photo.state in ('duplicate_recid', 'malformed_row', 'no_contact', 'malformed_contact', 'no_object', 'no_patient',
-                      'ambiguous_patient', 'placed_by_staff')
-  and moved.row_number is null;
+                      'ambiguous_patient', 'contradicting_evidence', 'removed_by_staff', 'placed_by_staff')
+  and moved.photo is null;
 
 -- step: not_applied
--- What a plan would show and the app does not; and, once the plan was applied, what somebody has moved since.
+-- What a plan would show and the app does not; and, once the plan was applied, what somebody has moved or deleted since.
 insert into found
-select case when now_on.patient is not null and cast(:applied as boolean) then 'placed_by_staff' else 'not_applied' end,
+select case when now_on.patient is not null and cast(:applied as boolean) then 'placed_by_staff'
+            when now_on.image is null and photo.shown and cast(:applied as boolean) and taken.image is null
+                then 'removed_by_staff'
+            else 'not_applied' end,
        case when photo.recid is null or repeated.recid is not null then 'row ' || photo.row_number
             else 'recid ' || photo.recid end,
        jsonb_strip_nulls(jsonb_build_object(
            'row', photo.row_number, 'recid', photo.recid, 'key', photo.key, 'patient', photo.patient_id,
-           'filemaker_id', photo.filemaker_id, 'image', now_on.image, 'state', photo.state))
-from fm_migration.photo
+           'filemaker_id', photo.filemaker_id, 'image', coalesce(now_on.image, photo.clinic_image),
+           'state', photo.state))
+from fm_migration.photo_status as photo
 left join shown as now_on on now_on.image = photo.clinic_image
 left join repeated on repeated.recid = photo.recid
+-- Not by us: neither was the plan that made it undone, nor did a plan take it away.
+left join lateral (
+    select photo.clinic_image as image from fm_migration.planned_change as ours
+    where ours.row_id = photo.clinic_image::text and ours.table_name = 'images_image'
+      and ((ours.action = 'insert' and ours.undone_at is not null)
+           or (ours.action = 'delete' and ours.outcome in ('applied', 'already') and ours.undone_at is null))
+    limit 1
+) as taken on now_on.image is null and photo.shown
 where (photo.state = 'linked'
        and (now_on.image is null or (now_on.patient is not null and now_on.patient <> photo.patient_id)))
    or (photo.state = 'beyond_limit'
@@ -150,7 +177,7 @@ select 'undated',
             else 'recid ' || photo.recid end,
        jsonb_strip_nulls(jsonb_build_object(
            'row', photo.row_number, 'recid', photo.recid, 'image', photo.clinic_image, 'patient', photo.patient_id))
-from fm_migration.photo
+from fm_migration.photo_status as photo
 left join repeated on repeated.recid = photo.recid
 where photo.state in ('linked', 'placed_by_staff') and photo.taken_on is null;
 
@@ -163,24 +190,102 @@ select 'object_without_row', 'object ' || photo.key,
        object.last_modified > :export_read_at
 from fm_migration.photo
 join fm_migration.s3_inventory as object on object.key = photo.key and object.vanished is null
-where photo.row_number is null
+where photo.state = 'no_metadata'
   and not exists (select from shown where shown.key = photo.key and shown.patient is not null)
   and not exists (select from stray where stray.now_at = photo.key);
 
--- step: batch_without_patient
--- Only batches that hold images: an empty one hides nothing. A patient who was there when the patients were read, and
--- is gone now, may be back under a new UUID that is not known yet.
+-- step: second_original
+-- Further originals of a photograph that no patient's page shows; `of` is the one that is shown.
 insert into found
-select 'batch_without_patient', 'batch ' || album.batch,
+select 'second_original', 'object ' || second.key,
        jsonb_strip_nulls(jsonb_build_object(
-           'batch', album.batch, 'patient', album.owner, 'has', album.images, 'filemaker_id', known.filemaker_id)),
-       coalesce(known.current, false)
-from album
+           'key', second.key, 'of', first.key, 'recid', coalesce(second.recid, first.recid), 'size', object.size))
+from fm_migration.photo as second
+join fm_migration.s3_inventory as object on object.key = second.key and object.vanished is null
 left join lateral (
-    select min(filemaker_id::text) as filemaker_id, bool_or(current) as current
-    from fm_migration.patient_identity where patient_identity.patient_id = album.owner
-) as known on true
+    select photo.key, photo.recid from fm_migration.photo
+    where photo.key is not null and photo.state <> 'second_original'
+      and (photo.recid = second.recid or photo.image_id = second.image_id)
+    order by photo.recid = second.recid desc nulls last, photo.photo limit 1
+) as first on true
+where second.state = 'second_original'
+  and not exists (select from shown where shown.key = second.key and shown.patient is not null);
+
+-- === who is not there =================================================================================================
+
+-- step: lost_link
+-- Links of other tables to patients who are not there; `findings.py` fills it, a column at a time.
+create temporary table lost_link (
+    name text not null, table_name text not null, column_name text not null, row_id text not null, pointing text not null,
+    former_id uuid
+) on commit drop;
+
+-- step: former
+-- Whoever is pointed at and is not there: where their links belong is asked of the rules by which links are followed.
+create temporary table former on commit drop as
+select owner as former_id from album where patient is null
+union
+select former_id from lost_link where former_id is not null;
+
+-- step: lost
+-- What is known of them: by which id, who could be meant, and why nobody follows. One who is there in the newest reading,
+-- or has gone a few minutes before, may be back under a new UUID at any moment.
+create temporary table lost on commit drop as
+select successor.former_id, successor.verdict, last.filemaker_id,
+       case when successor.verdict = 'ambiguous' then could_be.patients end as could_be,
+       coalesce(last.ended is null
+                or (last.ending = 'gone' and last.ended >= (
+                        select min(id) from fm_migration.patient_read
+                        where read_at > now() - cast(:reimport_lasts as interval))), false)
+           and last.patient_id is not null as young
+from successor
+left join lateral (
+    select * from fm_migration.patient_identity as tenure
+    where tenure.patient_id = successor.former_id order by tenure.began desc limit 1
+) as last on true
+left join lateral (
+    select string_agg(holder.patient_id::text, ', ' order by holder.patient_id) as patients
+    from fm_migration.patient_identity as holder
+    where holder.filemaker_id = last.filemaker_id and holder.ended is null
+) as could_be on true;
+
+-- step: analyze_lost
+analyze lost;
+
+-- step: batch_without_patient
+-- Only batches that hold images: an empty one hides nothing. One that we had placed and that somebody has given to a
+-- patient of whom no id is known is that person's decision, and not taken back.
+insert into found
+select case when lost.verdict = 'ambiguous' then 'link_ambiguous'
+            when lost.verdict in ('without_id', 'never_seen') and placed.written ->> 'object_id' <> album.owner::text
+                then 'given_batch_lost'
+            else 'batch_without_patient' end,
+       'batch ' || album.batch,
+       jsonb_strip_nulls(jsonb_build_object(
+           'batch', album.batch, 'patient', album.owner, 'has', album.images, 'filemaker_id', lost.filemaker_id,
+           'state', lost.verdict, 'could_be', lost.could_be)),
+       lost.young
+from album
+join lost on lost.former_id = album.owner
+left join fm_migration.last_written as placed
+    on placed.table_name = 'images_batch' and placed.row_id = album.batch::text
 where album.patient is null and album.images > 0;
+
+-- step: link_without_patient
+insert into found
+select case when lost.verdict = 'ambiguous' then 'link_ambiguous' else 'link_without_patient' end,
+       'link ' || lost_link.name || ' ' || lost_link.row_id,
+       jsonb_strip_nulls(jsonb_build_object(
+           'table', lost_link.table_name, 'column', lost_link.column_name, 'of', lost_link.row_id,
+           'patient', lost_link.pointing, 'filemaker_id', lost.filemaker_id, 'state', coalesce(lost.verdict, 'never_seen'),
+           'could_be', lost.could_be)),
+       coalesce(lost.young, false)
+from lost_link left join lost using (former_id);
+
+-- step: shared_holder
+-- Patients whose FileMaker id somebody else has too now: what was led to them before may have been the other one's.
+create temporary table shared_holder on commit drop as
+select patient_id, filemaker_id from fm_migration.patient_identity where ended is null and shared;
 
 -- step: image_without_batch
 -- An image that staff have put on a batch of something else than a patient is theirs.
@@ -188,7 +293,7 @@ insert into found
 select 'image_without_batch', 'image ' || image,
        jsonb_strip_nulls(jsonb_build_object('image', image, 'key', key, 'batch', batch, 'recid', recid))
 from shown
-where not has_batch or (not of_patient and (row_number is not null or not by_hand));
+where not has_batch or (not of_patient and (photo is not null or not by_hand));
 
 -- step: image_without_object
 -- What was uploaded after the listing began may be missing from it.
@@ -221,7 +326,7 @@ from (
   union all
     select photo.key, photo.clinic_image, photo.recid, object.size, null
     from fm_migration.photo join fm_migration.s3_inventory as object on object.key = photo.key
-    where object.size = 0 and object.vanished is null and photo.row_number is not null
+    where object.size = 0 and object.vanished is null and photo.in_export
 ) as damaged
 group by key;
 
@@ -263,23 +368,14 @@ from twice join twice as other on other.content = twice.content and other.patien
 order by twice.image, other.image;
 
 -- step: image_doubled
--- Images that no person uploaded and that show a photograph which another one shows already. The one that belongs to a
--- row of the export is the photograph; the order of the others is that of linking/sql/plan.sql.
+-- Images that no person uploaded and that show a photograph which another one shows already.
 insert into found
-select 'image_doubled', 'image ' || image,
-       jsonb_strip_nulls(jsonb_build_object('image', image, 'of', kept, 'batch', batch, 'key', key))
-from (
-    select shown.*, first_value(image) over same_photograph as kept, row_number() over same_photograph as turn
-    from shown
-    where not by_hand
-      and photograph in (select photograph from shown where not by_hand group by 1 having count(*) > 1)
-    window same_photograph as (
-        partition by photograph
-        order by row_number is not null desc, filemaker_id is not null desc, patient is not null desc,
-                 thumbnail_key <> '' desc, uploaded_at, image
-    )
-) as ranked
-where turn > 1 and row_number is null;
+select 'image_doubled', 'image ' || twin.image,
+       jsonb_strip_nulls(jsonb_build_object('image', twin.image, 'of', known.kept, 'batch', twin.batch, 'key', twin.key))
+from fm_migration.double_image as known
+join shown as twin on twin.image = known.clinic_image
+join shown as kept on kept.image = known.kept
+where not twin.by_hand;
 
 -- step: batch_doubled
 -- Two imported batches of one patient and day; where no photograph tells the day, the name does, with or without the
@@ -322,7 +418,7 @@ select 'thumbnail_missing', 'image ' || shown.image,
 from shown
 left join fm_migration.thumbnail as made on made.clinic_image = shown.image
 left join fm_migration.s3_inventory as object on object.key = shown.thumbnail_key and object.vanished is null
-where shown.row_number is not null and shown.stored
+where shown.photo is not null and shown.stored
   and case when shown.thumbnail_key = ''
            then made.undone_at is null
                 and not coalesce(made.state in ('unreadable', 'not_an_image') and made.source_key = shown.key
@@ -399,7 +495,7 @@ select (select count(*) from fm_migration.csv_metadata) as rows,
        (select count(*) from fm_migration.s3_inventory where kind = 'original' and vanished is null) as originals,
        (select count(*) from fm_migration.s3_inventory where kind = 'thumbnail' and vanished is null) as thumbnails,
        (select count(*) from shown where listed) as images,
-       (select count(*) from shown where row_number is not null) as photographs,
+       (select count(*) from shown where photo is not null) as photographs,
        (select count(*) from fm_migration.thumbnail) as looked_at;
 
 -- step: withhold
@@ -437,7 +533,11 @@ where vanished is null and key ^@ any (cast(:prefixes as text[]))
 group by kind;
 
 -- step: states
-select state, count(*) as photographs from fm_migration.photo where row_number is not null group by state;
+select state, count(*) as photographs from fm_migration.photo where in_export group by state;
+
+-- step: originals
+-- The same by originals: each is one photograph's, or in a state of its own.
+select state, count(*) as originals from fm_migration.photo where key is not null group by state;
 
 -- step: images
 -- Images as the gallery shows them: on a patient's batch, the patient there, and the object too.
@@ -463,22 +563,23 @@ where photo.state in ('linked', 'placed_by_staff');
 select case when made.clinic_image is null and shown.thumbnail_key <> '' then 'of_the_clinic'
             else coalesce(made.state, 'missing') end as state, count(*) as photographs
 from shown left join fm_migration.thumbnail as made on made.clinic_image = shown.image
-where shown.row_number is not null
+where shown.photo is not null
 group by 1;
 
 -- step: hidden
--- Originals that could be shown and that no patient's page shows, by the state of their row; without what the clinic
--- has accepted.
+-- Originals that could be shown and that no patient's page shows, by their state; without what the clinic has accepted,
+-- and without what its people have deleted in the app.
 select state, count(*) as photographs
 from (
     select photo.key, min(photo.state) as state
     from fm_migration.photo
     join fm_migration.s3_inventory as object on object.key = photo.key and object.vanished is null
-    where object.size > 0 and photo.state <> 'unsupported_file'
+    left join fm_migration.csv_metadata as csv on csv.photo = photo.photo
+    where object.size > 0 and photo.state not in ('unsupported_file', 'removed_by_staff')
       and not exists (select from shown where shown.key = photo.key and shown.patient is not null)
       and not exists (select from fm_migration.thumbnail as made
                       where made.clinic_image = photo.clinic_image and made.state = 'unreadable')
-      and not exists (select from found where waiver is not null and evidence ->> 'row' = photo.row_number::text)
+      and not exists (select from found where waiver is not null and evidence ->> 'row' = csv.row_number::text)
       and not exists (select from found where waiver is not null and evidence ->> 'key' = photo.key)
     group by photo.key
 ) as original

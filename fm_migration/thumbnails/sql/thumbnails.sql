@@ -32,7 +32,7 @@ from fm_migration.photo
 join images_image as image on image.id = photo.clinic_image
 left join fm_migration.s3_inventory as object on object.key = image.s3_key and object.vanished is null
 left join fm_migration.thumbnail as mine on mine.clinic_image = image.id
-left join fm_migration.csv_metadata as csv on csv.row_number = photo.row_number
+left join fm_migration.csv_metadata as csv on csv.photo = photo.photo
 cross join (select max(id) as id from fm_migration.inventory_snapshot) as newest
 where photo.state in ('linked', 'placed_by_staff')
 

@@ -258,6 +258,14 @@ left join fm_migration.patient_identity as self on self.patient_id = photo.perso
 comment on view fm_migration.photo_status is
     'Every photograph and original with its row of the export and its present patient.';
 
+create view fm_migration.double_image as
+select known.clinic_image, photo.clinic_image as kept, known.photo
+from fm_migration.recognition as known
+join fm_migration.photo on photo.photo = known.photo and photo.clinic_image <> known.clinic_image
+where known.contradicts is null and photo.state <> 'contradicting_evidence';
+comment on view fm_migration.double_image is
+    'Images that show a photograph which another image shows already; kept is the one that is the photograph.';
+
 create table fm_migration.placement (
     only_row         boolean primary key default true check (only_row),
     export_read_id   bigint not null,
@@ -286,6 +294,7 @@ PAIRS = """
 alter table fm_migration.consumed drop column undone_plan;
 drop view fm_migration.state_count;
 drop view fm_migration.photo_status;
+drop view fm_migration.double_image;
 drop view fm_migration.original;
 drop table fm_migration.placement;
 drop table fm_migration.decision;
