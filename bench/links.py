@@ -83,14 +83,12 @@ def plan(place: Place, **_arguments: object) -> dict[str, float]:
 def plan_and_apply(place: Place, nothing_new: bool = False, **_arguments: object) -> dict[str, float]:
     """What an import, a second import and a healing run do alike."""
     parts: dict[str, float] = {}
-    with place.engine.begin() as connection:
-        with _timed(parts, "patients"):
-            staging.stage_patients(connection)
+    with place.engine.begin() as connection, _timed(parts, "patients"):
+        staging.stage_patients(connection)
     with _timed(parts, "links"), place.engine.begin() as connection:
         following.follow(connection)
-    with place.engine.begin() as connection:
-        with _timed(parts, "plan"):
-            made = placing.make_plan(connection, place.settings)
+    with place.engine.begin() as connection, _timed(parts, "plan"):
+        made = placing.make_plan(connection, place.settings)
     with _timed(parts, "apply"), place.engine.begin() as connection:
         applying.apply_plan(connection, made.id)
     if nothing_new and made.changes:
