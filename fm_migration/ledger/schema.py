@@ -57,12 +57,11 @@ def require_current(connection: Connection) -> None:
     """Stop with the remedy where the schema is older or newer than this version of the software."""
     found, wanted = current_revision(connection), newest_revision()
     if found != wanted:
-        raise DatabaseError(
-            "using our schema",
-            SCHEMA,
-            f"it is at {found or 'nothing'}, and this version needs {wanted}",
-            "Run `fm-migration db upgrade`",
-        )
+        raise outdated(f"at {found or 'nothing'}, and this version needs {wanted}")
+
+
+def outdated(found: str) -> DatabaseError:
+    return DatabaseError("using our schema", SCHEMA, f"it is {found}", "Run `fm-migration db upgrade`")
 
 
 def _config(connection: Connection | None) -> Config:

@@ -65,6 +65,7 @@ def plan_restoring(
     connection: Connection, settings: Settings, recids: Sequence[str] = (), *, run_id: str | None = None
 ) -> Plan:
     """A plan that creates photographs again which staff have deleted: those of these recids, or all of them."""
+    locks.lock_planning(connection)
     photos = [f"recid {recid}" for recid in recids]
     found = connection.execute(_DELETED, {"photos": photos, "everything": not recids}).all()
     missing = set(photos) - {row.photo for row in found}

@@ -138,14 +138,14 @@ def make_plan(
     kind: str = "photographs",
     restored: Sequence[int] = (),
 ) -> Plan:
-    """Plan in the caller's transaction, from the staging tables and the clinic's tables as they are.
+    """Plan in the caller's transaction, of which it is the first work, from one state of all tables.
 
     `full` looks at everything; else only what has changed is looked at, with the same result. `restored` are the
     decisions of staff that a person takes back with this plan.
     """
+    locks.lock_planning(connection)
     schema.require_current(connection)
     contract.verify(connection)
-    locks.lock_planning(connection)
     inputs = read_inputs(connection)
     plan = plans.open_plan(
         connection,

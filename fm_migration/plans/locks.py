@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from psycopg.errors import UndefinedTable
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import ProgrammingError
+
+from fm_migration.ledger import schema
 
 #: Whoever writes links takes this lock first: a number of our own for pg_advisory_xact_lock.
 LINK_LOCK = 7_664_202
-#: Whoever makes a plan of photographs takes this one: links follow their patients beside it.
-PLANNING_LOCK = 7_664_203
 LOCK_SECONDS: float = 30
 
 
@@ -28,9 +30,21 @@ def lock(connection: Connection, tables: Iterable[str] = ()) -> None:
 
 
 def lock_planning(connection: Connection) -> None:
-    """One plan of photographs at a time, because each goes on where the last one ended."""
+    """One plan of photographs at a time, from one state of all tables; to be called before anything is read.
+
+    Each plan goes on where the last one ended. Links follow their patients beside it, and plans are applied: a plan
+    that saw half of that would make a second batch for what has one already. The table is locked, and not a number,
+    because that takes no snapshot: the state that is read is the one after the waiting.
+    """
     limit_waiting(connection)
-    connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": PLANNING_LOCK})
+    if connection.execute(text("show transaction_isolation")).scalar_one() != "repeatable read":
+        connection.execute(text("set transaction isolation level repeatable read"))
+    try:
+        connection.execute(text("lock table fm_migration.placement in exclusive mode"))
+    except ProgrammingError as error:
+        if not isinstance(error.orig, UndefinedTable):
+            raise
+        raise schema.outdated("older than this version needs") from None
 
 
 def limit_waiting(connection: Connection) -> None:

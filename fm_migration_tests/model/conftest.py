@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from fm_migration import database
 from fm_migration.embedded.stack import Stack
 from fm_migration_tests.clinic.linking import World
-from fm_migration_tests.model.driver import RELATIONS_TABLE, Driver
+from fm_migration_tests.model.driver import Driver
 from fm_migration_tests.model.play import Play
 
 
@@ -22,8 +22,6 @@ def _model_engine(servers: Stack, _template: str) -> Iterator[Engine]:
     name = f"model_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(servers.database_url("postgres"), autocommit=True) as connection:
         connection.execute(f"create database {name} template {_template}")
-    with psycopg.connect(servers.database_url(name), autocommit=True) as connection:
-        connection.execute(RELATIONS_TABLE)
     engine = database.open_engine(servers.database_url(name))
     yield engine
     engine.dispose()

@@ -33,12 +33,6 @@ from fm_migration.plans import StalePlanError
 from fm_migration_tests.clinic.linking import DUMP, LISTED_AT, Photograph, World
 from fm_migration_tests.model.things import BATCHES, DOCUMENTS, IMAGES, PATIENTS, RELATIONS, View
 
-#: The clinic's table with two links to patients, as Django makes it.
-RELATIONS_TABLE = f"""
-create table {RELATIONS} (
-    id uuid primary key, from_content_type_id int not null, from_object_id uuid not null,
-    to_content_type_id int not null, to_object_id uuid not null, text text not null)
-"""
 #: What the code under test can do by now. The machine leaves out what it cannot.
 CAN_SETTLE = True
 CAN_RESTORE = True

@@ -60,8 +60,9 @@ values (:id, :content_type, :patient, :key, 'letter.pdf', 'letter.pdf', 1, 'appl
         '', 'letter', '', '[]', 'import', now(), now(), true)
 """
 _RELATION = f"""
-insert into {RELATIONS} (id, from_content_type_id, from_object_id, to_content_type_id, to_object_id, text)
-values (:id, :content_type, :one, :content_type, :other, 'knows')
+insert into {RELATIONS}
+    (id, from_content_type_id, from_object_id, to_content_type_id, to_object_id, relationship, created_at)
+values (:id, :content_type, :one, :content_type, :other, 'knows', now())
 """
 _ACCOUNT = """
 insert into auth_user (username, password, is_superuser, first_name, last_name, email, is_staff, is_active, date_joined)
