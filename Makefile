@@ -37,7 +37,7 @@ PYTEST := $(PY) -m pytest -n $(TEST_WORKERS) --dist loadscope --no-loadscope-reo
 test: setup ## run the tests, but for the few that take a minute each
 	@exec $(PYTEST) -m "not long" $(ARGS)
 
-endurance: setup ## run those: the whole clinic, twenty starts at once, a hundred thousand findings
+endurance: setup ## run those: the whole clinic, twenty starts at once, twenty thousand steps of a clinic's life
 	@exec $(PYTEST) -m long $(ARGS)
 
 # Apart from `test`, because tracing makes it a sixth longer. The folder for its data is a fresh one, so that two runs at

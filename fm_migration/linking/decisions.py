@@ -67,14 +67,19 @@ def plan_restoring(
     """A plan that creates photographs again which staff have deleted: those of these recids, or all of them."""
     locks.lock_planning(connection)
     photos = [f"recid {recid}" for recid in recids]
-    found = connection.execute(_DELETED, {"photos": photos, "everything": not recids}).all()
+    asked = {"photos": photos, "everything": not recids}
+    found = connection.execute(_DELETED, asked).all()
+    if set(photos) - {row.photo for row in found} or not found:
+        # What was deleted since the last plan is seen by another one.
+        placing.make_plan(connection, settings, run_id=run_id)
+        found = connection.execute(_DELETED, asked).all()
     missing = set(photos) - {row.photo for row in found}
     if missing or not found:
         raise DatabaseError(
             "restoring",
             ", ".join(sorted(missing)) or "deleted photographs",
-            "nobody has deleted it in the app, as far as the last plan has seen",
-            "fm_migration.decision lists what was deleted; plan again if it is newer",
+            "nobody has deleted it in the app",
+            "fm_migration.decision lists what was deleted",
         )
     return placing.make_plan(connection, settings, run_id=run_id, kind=RESTORE.name, restored=[row.id for row in found])
 

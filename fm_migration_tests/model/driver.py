@@ -25,7 +25,7 @@ from sqlalchemy.exc import DBAPIError
 
 from fm_migration import database
 from fm_migration.clinic import contract
-from fm_migration.errors import FmMigrationError
+from fm_migration.errors import DatabaseError, FmMigrationError
 from fm_migration.ledger import identity
 from fm_migration.linking import consuming
 from fm_migration.objects.facts import STANDARD, ObjectFacts
@@ -158,7 +158,10 @@ class Driver:
         self.world.undo(plan)
 
     def settle(self, former: str, patient: str) -> int:
-        return self.world.settle(UUID(former), UUID(patient)).plan
+        try:
+            return self.world.settle(UUID(former), UUID(patient)).plan
+        except DatabaseError as error:
+            raise Refused(str(error)) from error
 
     def restore(self, recids: Sequence[str]) -> int:
         return self.world.restore(*recids).id

@@ -25,6 +25,7 @@ from fm_migration_tests.model.things import (
     SOME_RUN,
     STAFF,
     Cell,
+    Difference,
     Things,
     View,
     Writer,
@@ -248,7 +249,15 @@ class Play:
     def move(self, image: str, batch: str) -> None:
         """Staff move an image into another batch."""
         self._staff(*self.moving(image, batch))
-        self.things.placed[image] = batch
+        self._place(image)
+
+    def _place(self, image: str) -> None:
+        """Remember where staff have put an image; putting it back before anybody looked is no decision."""
+        cell = Cell(IMAGES, image, "batch_id")
+        if self.things.known_at.get(cell) == self.view.value(cell):
+            self.things.placed.pop(image, None)
+        else:
+            self.things.placed[image] = str(self.view.value(cell))
 
     def moving(self, image: str, batch: str) -> list[Statement]:
         change = "update images_image set batch_id = :batch where id = :id"
@@ -257,7 +266,10 @@ class Play:
     def give(self, batch: str, patient: str) -> None:
         """Staff point a batch at another patient."""
         self._staff(("update images_batch set object_id = :to where id = :id", {"to": patient, "id": batch}))
+        if self.things.known_at.get(Cell(BATCHES, batch, "object_id")) == patient:
+            return
         self.things.given.add(batch)
+        self.things.placed |= dict.fromkeys(self.view.images_of(batch), batch)
 
     def give_document(self, document: str, patient: str) -> None:
         self._staff(("update documents_document set object_id = :to where id = :id", {"to": patient, "id": document}))
@@ -269,6 +281,7 @@ class Play:
         self._staff(("delete from images_image where id = :id", {"id": image}), (_RECOUNT, {}))
         if recid is not None:
             known = image in self.things.seen and others == [image] and recid not in self.things.taken_back
+            known = known and bool(self.things.rows_of(recid) or self.things.originals_of(recid))
             (self.things.removed if known else self.things.removed_unseen).add(recid)
 
     def delete_batch(self, batch: str) -> None:
@@ -334,14 +347,32 @@ class Play:
         before, self.view = self.view, self.driver.view()
         complaints = judge_undo(plan, self.done.get(plan, Done()), self.things, before, self.view)
         self._fair([*complaints, *self.judge.miscounted(self.view)])
-        self.things.writer |= dict.fromkeys(difference(before, self.view).cells, Writer("undo", plan))
+        for cell in difference(before, self.view).cells:
+            self._take_back(cell, self.done.get(plan, Done()))
         gone = {recid_of(row) for image, row in before[IMAGES].items() if image not in self.view[IMAGES]}
         self.things.taken_back |= {recid for recid in gone if recid}
 
-    def settle(self, former: str, patient: str) -> int:
-        """A person says who a former patient is."""
+    def _take_back(self, cell: Cell, done: Done) -> None:
+        self.things.undone.add(cell)
+        self.things.known_at[cell] = self.view.value(cell)
+        former = done.writers.get(cell)
+        if former:
+            self.things.writer[cell] = former
+        else:
+            self.things.writer.pop(cell, None)
+
+    def settle(self, former: str, patient: str) -> int | None:
+        """A person says who a former patient is; None when it was said before, which has to be undone first."""
+        before = self.people.settled.get(former)
         self.people.settled[former] = patient
-        plan = self.driver.settle(former, patient)
+        try:
+            plan = self.driver.settle(former, patient)
+        except Refused:
+            if before is None:
+                raise
+            self.people.settled[former] = before
+            self._nothing_happened("a refused settling")
+            return None
         self._judged([plan])
         return plan
 
@@ -424,7 +455,7 @@ class Play:
         self.things.writer |= dict.fromkeys(by_staff, STAFF)
         for cell in by_staff:
             if cell.column == "batch_id":
-                self.things.placed[cell.row] = str(self.view.value(cell))
+                self._place(cell.row)
             else:
                 self.things.edited[cell] = self.view.value(cell)
         return applied
@@ -436,6 +467,7 @@ class Play:
         self.driver.at_once(statement)
         self._look(SOME_RUN)
         self._fair(self.judge.judge_step(before, self.view))
+        self._write_down(difference(before, self.view), SOME_RUN)
         self._know_images()
 
     # --- verdicts -----------------------------------------------------------------------------------------------------
@@ -447,17 +479,24 @@ class Play:
         self._fair(self.judge.judge_step(before, self.view, by_staff))
         self.people.settled |= recognised
         done = difference(before, self.view)
-        writer = Writer("plan", plans[-1]) if len(plans) == 1 else SOME_RUN
+        writer = Writer("plan", plans[0]) if len(plans) == 1 else SOME_RUN
+        if len(plans) == 1:
+            self.done.setdefault(plans[0], Done()).add(done, before, self.things)
         self.things.writer |= {cell: writer for cell in done.cells if cell not in by_staff}
-        for number in plans[-1:]:
-            self.done.setdefault(number, Done()).add(done, before)
-            self.things.inserted_by |= dict.fromkeys(done.added, number)
+        self._write_down(done, writer, by_staff)
+        self.plans += [number for number in plans if number not in self.plans]
+
+    def _write_down(self, done: Difference, writer: Writer, by_staff: frozenset[Cell] = frozenset()) -> None:
+        """What a step of ours has made and where it has put things."""
+        self.things.undone -= set(done.cells)
+        self.things.known_at |= {cell: self.view.value(cell) for cell in done.cells if cell not in by_staff}
         for table, row in done.added:
-            self.things.writer |= {Cell(table, row, column): writer for column in self.view[table][row]}
+            cells = [Cell(table, row, column) for column in self.view[table][row]]
+            self.things.writer |= dict.fromkeys(cells, writer)
+            self.things.known_at |= {cell: self.view.value(cell) for cell in cells}
             if table == IMAGES:
                 self.things.seen.add(row)
                 self.things.taken_back.discard(recid_of(self.view[IMAGES][row]) or "")
-        self.plans += [number for number in plans if number not in self.plans]
 
     def _recognitions(self, before: View) -> dict[str, str]:
         """What a step has recognised by photographs alone stays recognised, whatever hangs there later."""
@@ -475,16 +514,19 @@ class Play:
         self._fair([f"half done: {step} has changed {done}"] if done else [])
 
     def _know_images(self) -> None:
-        """A plan has looked at the images: those that it sees on a stranger's page somebody has put there."""
+        """A plan has looked at the images, and at whose page each is on."""
         for image, row in self.view[IMAGES].items():
-            if image in self.things.seen:
-                continue
             self.things.seen.add(image)
+            self.things.known_at[Cell(IMAGES, image, "batch_id")] = row["batch_id"]
             target, rows = self.view.target(image), self.things.rows_of(recid_of(row) or "")
-            if target in self.people.present and not any(
-                self.people.may_be_home(each.contact, target) for each in rows
-            ):
+            if target not in self.people.present or not rows or image in self.things.found_elsewhere:
+                continue
+            if any(self.people.may_be_home(each.contact, target) for each in rows):
+                self.things.agreed.add(image)
+            elif image not in self.things.agreed and Cell(IMAGES, image, "batch_id") not in self.things.writer:
                 self.things.found_elsewhere.add(image)
+        for batch, row in self.view[BATCHES].items():
+            self.things.known_at[Cell(BATCHES, batch, "object_id")] = row["object_id"]
 
     def _states_add_up(self) -> None:
         rows, originals = self.driver.row_states().total(), self.driver.original_states()

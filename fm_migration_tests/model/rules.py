@@ -123,20 +123,21 @@ class Judge:
     def _moves_whole(self, batch: str, new: str, before: View) -> bool:
         """Whether all of a batch may go to one row because each photograph of it is that person's."""
         images = before.images_of(batch)
-        if new not in self.people.person or not images or batch in self.things.given:
+        if new not in self.people.person or not images or batch in self.things.given | self.things.made_by_hand:
             return False
         return all(self._may_place(image, new, before) for image in images)
 
     def _may_place(self, image: str, new: str, before: View) -> bool:
         """Whether an image may leave where it is for the page of the person whom its row of the export names."""
-        if self.things.in_place_by_staff(image, before):
+        if self.things.in_place_by_staff(image):
             return False
         row = before[IMAGES][image]
         recid = recid_of(row)
         found = self.things.rows_of(recid) if recid else []
         if len(found) != 1 or self.things.contradicts(row):
             return False
-        if before.target(image) in before[PATIENTS] and not self._we_put(image, before):
+        ours = self._we_put(image, before) or image in self.things.agreed
+        if before.target(image) in before[PATIENTS] and not ours:
             return False
         return self.people.may_be_home(found[0].contact, new)
 
@@ -153,7 +154,7 @@ class Judge:
                 continue
             came, went = after.target(image), before.target(image)
             name = row["s3_key"].rpartition("/")[2]
-            if self.things.in_place_by_staff(image, before):
+            if self.things.in_place_by_staff(image):
                 yield f"undid staff: {name} was where people had put it, and went to {self.name(came)}"
             elif not (self._may_place(image, came, before) or self._only_another_day(image, went, came, before)):
                 yield f"stranger: {name} went from the page of {self.name(went)} to that of {self.name(came)}"
@@ -217,15 +218,12 @@ class Judge:
 
     def _not_led_home(self, view: View) -> Iterable[str]:
         for cell, target in view.link_cells():
-            if target in view[PATIENTS] or self._was_undone(cell):
+            if target in view[PATIENTS] or cell in self.things.undone:
                 continue
             heir = self.people.must_follow(target) or self._clearly_recognised(target, view)
             if heir:
                 words = self.words(cell, view)
                 yield f"not healed: {words} still points at {self.name(target)}, who is {self.name(heir)} now"
-
-    def _was_undone(self, cell: Cell) -> bool:
-        return self.things.writer.get(cell, STAFF).who == "undo"
 
     def _clearly_recognised(self, former: str, view: View) -> str | None:
         """The row that a never-seen UUID is, where every photograph under it is the import's and says so."""
@@ -234,6 +232,7 @@ class Judge:
             return None
         images = [image for image in view[IMAGES] if view.target(image) == former]
         plain = all(self._is_plainly_imported(image, view) for image in images)
+        plain = plain and all(self.things.rows_of(recid_of(view[IMAGES][image]) or "") for image in images)
         homes = {
             self.people.must_be_home(row.contact)
             for image in images
@@ -245,7 +244,7 @@ class Judge:
         """Whether an image shows an original of the dump that is there, and people have left it where it was."""
         key = str(view[IMAGES][image]["s3_key"])
         originals = self.things.originals_of(recid_of(view[IMAGES][image]) or "")
-        return originals == [key.removeprefix(DUMP)] and not self.things.in_place_by_staff(image, view)
+        return originals == [key.removeprefix(DUMP)] and not self.things.in_place_by_staff(image)
 
     def _not_shown(self, view: View) -> Iterable[str]:
         for row in self.things.export:
@@ -265,18 +264,20 @@ class Judge:
         things, claim = self.things, image_id_of(row).lower()
         untouched = row.recid not in things.removed | things.removed_unseen | things.taken_back
         single = len(things.rows_of(row.recid)) == 1 and len(things.originals_of(row.recid)) == 1
-        if not (untouched and single) or len(things.claims.get(claim, ())) > 1:
+        if not (untouched and single) or (claim and len(things.claims[claim]) > 1):
             return None
+        key = DUMP + things.originals_of(row.recid)[0]
         showing = [image for image in view[IMAGES].values() if recid_of(image) == row.recid]
-        claiming = [image for image in view[IMAGES].values() if (image["filemaker_id"] or "").lower() == claim]
+        claiming = [image for image in view[IMAGES].values() if claim and image["filemaker_id"] == claim]
         others = [image for image in claiming if recid_of(image) != row.recid and image["id"] not in things.uploaded]
-        if len(showing) > 1 or others or any(things.contradicts(image) for image in showing):
+        doubtful = any(things.contradicts(image) or image["s3_key"] != key for image in showing)
+        if len(showing) > 1 or others or doubtful:
             return None
         return self.people.must_be_home(row.contact)
 
     def _is_ours_to_move(self, image: str, view: View) -> bool:
         cells = (Cell(IMAGES, image, "batch_id"), Cell(BATCHES, view[IMAGES][image]["batch_id"], "object_id"))
-        if self.things.in_place_by_staff(image, view) or any(self._was_undone(cell) for cell in cells):
+        if self.things.in_place_by_staff(image) or any(cell in self.things.undone for cell in cells):
             return False
         if any(self.things.writer.get(cell) == STAFF for cell in cells):
             return False

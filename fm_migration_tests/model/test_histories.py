@@ -164,6 +164,7 @@ def test_what_is_ambiguous_is_settled_by_a_person_and_can_be_undone(play: Play) 
     play.reimport()
     play.heal()
     plan = play.settle(anna, play.now("Anna"))
+    assert plan is not None
     assert play.owner_of(letter) == play.now("Anna")
     play.undo(plan)
     assert play.owner_of(letter) == anna

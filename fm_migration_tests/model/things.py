@@ -87,7 +87,7 @@ def difference(before: View, after: View) -> Difference:
 
 @dataclass(frozen=True)
 class Writer:
-    """Who wrote a cell last: a plan of ours by its number, the undoing of one, or staff."""
+    """Who wrote a cell last: a plan of ours by its number, or staff."""
 
     who: str
     plan: int = 0
@@ -123,10 +123,15 @@ class Things:
     taken_back: set[str] = field(default_factory=set)
     #: Images that a plan has looked at, so that we know of them.
     seen: set[str] = field(default_factory=set)
-    #: Those among them that hung on somebody else's page when first seen: somebody must have put them there.
+    #: Those among them that a plan has seen on the page of whom their row of the export named; and those that it saw on
+    #: somebody else's instead, where somebody must have put them.
+    agreed: set[str] = field(default_factory=set)
     found_elsewhere: set[str] = field(default_factory=set)
+    #: Where things were when a plan last looked or we last wrote: who puts one back there has decided nothing.
+    known_at: dict[Cell, Any] = field(default_factory=dict)
     writer: dict[Cell, Writer] = field(default_factory=dict)
-    inserted_by: dict[tuple[str, str], int] = field(default_factory=dict)
+    #: Cells that a person has taken back from us by undoing a plan, until we write them again.
+    undone: set[Cell] = field(default_factory=set)
 
     def read_export(self, rows: list[Photograph]) -> None:
         self.export = list(rows)
@@ -145,16 +150,9 @@ class Things:
         rows = {row.recid for row in self.export if image_id_of(row).lower() == claimed}
         return bool(claimed) and bool(rows) and recid_of(image) not in rows
 
-    def in_place_by_staff(self, image: str, view: View) -> bool:
+    def in_place_by_staff(self, image: str) -> bool:
         """Whether people have decided where an image is."""
-        batch = view[IMAGES][image]["batch_id"]
-        return (
-            image in self.placed
-            or image in self.uploaded
-            or image in self.found_elsewhere
-            or batch in self.given
-            or batch in self.made_by_hand
-        )
+        return image in self.placed or image in self.uploaded or image in self.found_elsewhere
 
 
 def image_id_of(row: Photograph) -> str:

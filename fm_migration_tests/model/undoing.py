@@ -27,12 +27,16 @@ class Done:
     """What a plan has changed: the cells with what stood there before, and the rows that it made."""
 
     before: dict[Cell, Any] = field(default_factory=dict)
+    #: Who had written those cells last, and has again once this plan is undone.
+    writers: dict[Cell, Writer | None] = field(default_factory=dict)
     made: list[tuple[str, str]] = field(default_factory=list)
 
-    def add(self, done: Difference, view: View) -> None:
+    def add(self, done: Difference, view: View, things: Things) -> None:
+        """What a step has done to this view; before its writers are written down in `things`."""
         for cell in done.cells:
             if not _derived(cell):
                 self.before.setdefault(cell, view.value(cell))
+                self.writers.setdefault(cell, things.writer.get(cell))
         self.made += done.added
 
 
