@@ -10,7 +10,7 @@ from uuid import UUID
 from rich.console import Console
 from rich.table import Table
 
-from fm_migration import plans, undoing
+from fm_migration import plans, staging, undoing
 from fm_migration.drill import Rehearsal, rehearse
 from fm_migration.errors import SettingsError
 from fm_migration.ledger import schema
@@ -60,6 +60,8 @@ def settle(places: Places, console: Console, former: UUID, patient: UUID) -> Non
 
 
 def restore(places: Places, console: Console, recids: Sequence[str]) -> None:
+    with places.engine.begin() as connection:
+        staging.stage_patients(connection)
     with places.engine.begin() as connection:
         plan = decisions.plan_restoring(connection, places.settings, recids)
         plans.apply(connection, plan.id, approve=plan.hash)

@@ -51,7 +51,7 @@ TOLERATED_FEWER_LINKED = 0.10
 #: From so many photographs on, statistics of yesterday are worse than the time it takes to gather new ones.
 MANY_PHOTOS = 1_000
 
-_TOUCHING = ("touch_app", "touch_unfamiliar", "touch_unfinished", "touch_decided", "touch_restored")
+_TOUCHING = ("touch_app", "touch_unfamiliar", "touch_unfinished", "touch_decided")
 _WIDENING = ("widen_to_neighbours", "widen_to_batches")
 _DECIDING = (
     "index_scope", "analyze_scope", "original", "index_original", "candidate", "index_candidate", "analyze_candidate",
@@ -252,6 +252,11 @@ def _find_scope(connection: Connection, parameters: dict[str, Any], last: RowMap
     following.find_successors(connection)
     _run(connection, parameters, "present_owner", "analyze_present_owner", "unfamiliar", "remember_uploads")
     following.drop_successors(connection)
+    if parameters["restored"]:
+        # Only what a person asked for: whatever else has changed waits for the next plan.
+        _find_homes(connection, parameters)
+        _run(connection, parameters, "touch_restored")
+        return True
     if whole or last is None:
         _find_homes(connection, parameters)
         _run(connection, parameters, "touch_everything")
@@ -349,7 +354,8 @@ def _finish(
     former: int | None = connection.execute(_FORMER_LINKED).scalar()
     doubts = tuple(doubts_about(counts, former if limit is None else None))
     finished = plans.finish_plan(connection, parameters["plan"], counts=counts, doubts=doubts)
-    _run(connection, parameters, "record_placement")
+    if not parameters["restored"]:
+        _run(connection, parameters, "record_placement")
     version = uuid.uuid5(NAMESPACE, f"{versions_of(inputs)}|{limit}").hex
     return Plan(
         id=parameters["plan"],

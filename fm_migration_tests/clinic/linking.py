@@ -327,9 +327,10 @@ class World:
             return decisions.settle(connection, former, patient)
 
     def restore(self, *recids: str) -> Plan:
+        self.read_patients()
         with self.engine.begin() as connection:
             plan = decisions.plan_restoring(connection, self.settings, recids)
-            plans.apply(connection, plan.id)
+            plans.apply(connection, plan.id, approve=plan.hash)
         return plan
 
     def undo(self, plan: Plan | int) -> Undone:

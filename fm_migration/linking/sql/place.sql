@@ -138,8 +138,9 @@ select photo.photo
 from fm_migration.photo
 join fm_migration.csv_metadata as csv using (photo)
 join contact_home as home on home.contact = csv.contact and home.written = trim(csv.contact_text)
-where photo.person is distinct from home.person
-   or (photo.home <> home.status and not (home.status = 'absent' and photo.shown));
+where photo.state not in ('duplicate_recid', 'malformed_row')
+  and (photo.person is distinct from home.person
+       or (photo.home <> home.status and not (home.status = 'absent' and photo.shown)));
 
 -- step: gone_owner
 -- Patients who had batches and are gone. Where links were followed before, these are those who have nobody in their place.
@@ -357,14 +358,18 @@ with repeated as (
     where image_id in (select csv.image_id from scope join fm_migration.csv_metadata as csv using (photo))
     group by image_id having min(recid) is distinct from max(recid)
 ), placed as (
-    select csv.*, shared.image_id is not null as shared_id,
+    select csv.*, shared.image_id is not null as shared_id, disputed,
            coalesce(contradicts_itself or csv.row_number > first_row, false) as repeats,
            coalesce(csv.row_number > first_row, false) as repeats_another,
            coalesce(by_recid.key, by_image.key) as key,
            coalesce(by_recid.size, by_image.size) as size,
            coalesce(by_recid.extension, by_image.extension) as extension,
            coalesce(by_recid.object_hash, by_image.object_hash) as object_hash,
-           home.status as home, home.patient_id, home.person, home.filemaker_id
+           -- Whom a row names that cannot be told from another, or not be read, is nobody's to say.
+           case when not disputed then home.status end as home,
+           case when not disputed then home.patient_id end as patient_id,
+           case when not disputed then home.person end as person,
+           case when not disputed then home.filemaker_id end as filemaker_id
     from scope
     join fm_migration.csv_metadata as csv using (photo)
     left join repeated on repeated.recid = csv.recid
@@ -373,6 +378,10 @@ with repeated as (
     -- Where several records have one image id, an object of that name could be any of them.
     left join original as by_image on by_image.name = 'i' || csv.image_id and shared.image_id is null
     left join contact_home as home on home.contact = csv.contact and home.written = trim(csv.contact_text)
+    cross join lateral (
+        select coalesce(contradicts_itself or csv.row_number > first_row, false)
+               or csv.problems && cast(:unreadable as text[]) as disputed
+    ) as doubt
 )
 select photo, row_number, recid, case when shared_id then null else image_id end as image_id, shared_id,
        -- A row that repeats another has no original of its own.
@@ -381,7 +390,7 @@ select photo, row_number, recid, case when shared_id then null else image_id end
        hashtextextended(concat_ws('|', recid, image_id, contact, contact_text, taken_on, category, type_text,
                                   array_to_string(problems, ',')), 0) as row_hash,
        coalesce(to_char(taken_on, 'YYYY-MM'), 'undated') as month,
-       coalesce(person::text, 'contact ' || contact, 'row of ' || photo) as claim,
+       coalesce(person::text, case when not disputed then 'contact ' || contact end, 'row of ' || photo) as claim,
        case
            when repeats then 'duplicate_recid'
            when problems && cast(:unreadable as text[]) then 'malformed_row'
@@ -572,7 +581,7 @@ select image.batch_id, image.id as image,
             else coalesce(candidate.claim, once.person::text, 'photograph ' || coalesce(evidence.photo, known.photo)) end
            as claim,
        candidate.patient_id, candidate.home,
-       (last_written.written ->> 'batch_id')::uuid is not distinct from image.batch_id as placed_by_us
+       coalesce((last_written.written ->> 'batch_id')::uuid, known.agreed_in) = image.batch_id is true as placed_by_us
 from batch_owner
 join images_image as image using (batch_id)
 left join evidence on evidence.id = image.id
@@ -620,7 +629,7 @@ select candidate.photo, match.image, match.evidence, match.batch_id as present_b
                case when batch_owner.ours or (batch_owner.gone_id is not null and not batch_owner.placed_once)
                     then 'unsettled' else 'placed_by_staff' end
            when batch_owner.ours and batch_owner.placed_once
-                and (written.written ->> 'batch_id')::uuid = match.batch_id then 'move'
+                and coalesce((written.written ->> 'batch_id')::uuid, known.agreed_in) = match.batch_id then 'move'
            else 'placed_by_staff'
        end as decision
 from candidate
@@ -629,6 +638,8 @@ left join batch_owner on batch_owner.batch_id = match.batch_id
 left join batch_target on batch_target.batch_id = match.batch_id
 left join fm_migration.last_written as written
     on written.table_name = 'images_image' and written.row_id = match.image::text
+-- An image that the clinic's command had put there, and that has agreed with its row, is no decision of staff's.
+left join fm_migration.recognition as known on known.clinic_image = match.image
 where candidate.state in ('linked', 'absent')
   and not exists (select from contradicted where contradicted.photo = candidate.photo);
 
@@ -1021,13 +1032,19 @@ where (known.in_export, known.recid, known.image_id, known.key, known.state, kno
 
 -- step: record_recognitions
 -- What was decided about an image is kept, with its evidence.
-insert into fm_migration.recognition as known (clinic_image, photo, evidence, contradicts, looked_like)
-select id, photo, evidence, contradicts, looked_like from evidence where photo is not null
+insert into fm_migration.recognition as known (clinic_image, photo, evidence, contradicts, looked_like, agreed_in)
+select evidence.id, evidence.photo, evidence.evidence, evidence.contradicts, evidence.looked_like,
+       coalesce(case when target.decision = 'stay' then target.present_batch end, before.agreed_in)
+from evidence
+left join target on target.present_image = evidence.id
+left join fm_migration.recognition as before on before.clinic_image = evidence.id
+where evidence.photo is not null
 on conflict (clinic_image) do update
 set photo = excluded.photo, evidence = excluded.evidence, contradicts = excluded.contradicts,
-    looked_like = excluded.looked_like, decided_at = now()
-where (known.photo, known.evidence, known.contradicts, known.looked_like)
-      is distinct from (excluded.photo, excluded.evidence, excluded.contradicts, excluded.looked_like);
+    looked_like = excluded.looked_like, agreed_in = excluded.agreed_in, decided_at = now()
+where (known.photo, known.evidence, known.contradicts, known.looked_like, known.agreed_in)
+      is distinct from
+      (excluded.photo, excluded.evidence, excluded.contradicts, excluded.looked_like, excluded.agreed_in);
 
 -- step: record_placed
 -- Where people have put photographs, as first seen.

@@ -203,6 +203,7 @@ create table fm_migration.recognition (
     evidence      text not null check (evidence in ('object', 'claim', 'hint', 'made', 'hand')),
     contradicts   text,
     looked_like   bigint not null,
+    agreed_in     uuid,
     decided_at    timestamptz not null default now()
 );
 create index recognition_photo on fm_migration.recognition (photo) where photo is not null;
@@ -213,6 +214,8 @@ comment on column fm_migration.recognition.photo is
     'The photograph that it shows; null for what a person has uploaded and is none of FileMaker''s.';
 comment on column fm_migration.recognition.contradicts is
     'Another photograph that other evidence names: then nothing moves, and a person is told.';
+comment on column fm_migration.recognition.agreed_in is
+    'The batch in which it was last seen to hang on the patient of its row.';
 comment on column fm_migration.recognition.looked_like is
     'What the image row said then, in one number: with another one it is looked at again.';
 
