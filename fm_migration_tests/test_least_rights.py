@@ -183,7 +183,7 @@ def test_a_table_that_may_not_be_written_holds_up_no_other(limited: Limited, use
     limited.ours.read_patients()
     update = limited.ours.follow()
     told = {(one.table, one.column): one for one in update.tables}
-    documents = told.pop("documents_document", "object_id")
+    documents = told.pop(("documents_document", "object_id"))
     assert documents.problem is not None
     assert documents.problem.startswith("documents_document.object_id: ")
     assert "Grant update (object_id) on documents_document" in documents.problem
