@@ -17,12 +17,14 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from fm_migration import database
-from fm_migration.clinic import applying, contract, links, rights
+from fm_migration.clinic import contract, link_columns, rights
 from fm_migration.errors import FmMigrationError, ObjectStoreError
 from fm_migration.export_source import open_export
 from fm_migration.ledger import schema
 from fm_migration.places import Places, find_places
+from fm_migration.plans import locks
 from fm_migration.settings import Settings, load_settings
+from fm_migration.undoing import KINDS
 
 #: S3 refuses requests that are a quarter of an hour off; orphans are judged by comparing the clocks of three machines.
 TOLERATED_SKEW_SECONDS = 60.0
@@ -139,27 +141,27 @@ def _lacking_rights(connection: Connection, places: Places) -> Iterator[rights.M
     yield from rights.find_missing_of_our_own(connection)
     if closed:
         return
-    found = links.find_link_columns(connection, places.settings.link_columns)
+    found = link_columns.find_link_columns(connection, places.settings.link_columns)
     needed = (*rights.RIGHTS, *rights.of_links(found), *rights.of_referring(connection))
     yield from rights.find_missing(connection, dict.fromkeys(needed))
 
 
 def _locks(places: Places) -> Iterator[Finding]:
-    """Takes each lock that writing links takes, for no longer than a moment, and lets go of it."""
-    refused = [lock for lock in applying.TABLE_LOCKS if not _may_lock(places, lock)]
-    for lock in refused:
-        tables, _, mode = lock.partition(" in ")
-        said = f"the user of FM_DATABASE_URL may not lock {tables} in {mode}, so nothing can be linked"
-        yield Finding(f"lock: {tables}", False, said, f"Run: {_grant_of_lock(places, tables)};")
+    """Takes each lock that applying a plan takes, for no longer than a moment, and lets go of it."""
+    tables = dict.fromkeys(rules.table for kind in KINDS for rules in kind.tables if rules.locked)
+    refused = [table for table in tables if not _may_lock(places, table)]
+    for table in refused:
+        said = f"the user of FM_DATABASE_URL may not {locks.of_tables([table])}, so nothing can be linked"
+        yield Finding(f"lock: {table}", False, said, f"Run: {_grant_of_lock(places, table)};")
     if not refused:
         yield Finding("locks", True, "each can be taken")
 
 
-def _may_lock(places: Places, lock: str) -> bool:
+def _may_lock(places: Places, table: str) -> bool:
     """A right is looked at before anybody else's lock is, so a table that is busy counts as allowed."""
     with places.engine.connect() as connection:
         try:
-            connection.execute(text(f"lock table {lock} nowait"))
+            connection.execute(text(f"{locks.of_tables([table])} nowait"))
         except DBAPIError as error:
             return getattr(error.orig, "sqlstate", None) != _NOT_ALLOWED
         finally:
@@ -167,10 +169,10 @@ def _may_lock(places: Places, lock: str) -> bool:
     return True
 
 
-def _grant_of_lock(places: Places, tables: str) -> str:
+def _grant_of_lock(places: Places, table: str) -> str:
     with places.engine.connect() as connection:
         role = connection.execute(text("select quote_ident(current_user)")).scalar_one()
-    return f"grant update, delete on {tables} to {role}"
+    return f"grant update on {table} to {role}"
 
 
 def _contract(places: Places) -> str:

@@ -38,7 +38,7 @@ select pg_get_serial_sequence('{SCHEMA}.' || table_name, column_name) as sequenc
 from information_schema.columns where table_schema = '{SCHEMA}' and is_identity = 'YES'
 """)
 _GALLERIES = """
-select image.id as image, coalesce(filemaker_id::text, patient_id::text) as person
+select image.id as image, coalesce(patient_now.filemaker_id::text, patient_now.patient_id::text) as person
 from images_image as image
 join images_batch as batch on batch.id = image.batch_id and batch.content_type_id = :content_type
 join patient_now on patient_now.patient_id = batch.object_id
@@ -57,7 +57,7 @@ class Rehearsal:
     visible_after: int
     lost: int
     on_another_record: int
-    links_relinked: int
+    links_followed: int
     links_ambiguous: int
     copy_seconds: float
     heal_seconds: float
@@ -93,7 +93,7 @@ def rehearse(places: Places) -> Rehearsal:
         visible_after=len(after),
         lost=len(before.keys() - after.keys()),
         on_another_record=sum(after[image] != person for image, person in before.items() if image in after),
-        links_relinked=links_update.followed,
+        links_followed=links_update.followed,
         links_ambiguous=links_update.ambiguous,
         copy_seconds=copied - started,
         heal_seconds=healed - healing,

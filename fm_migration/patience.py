@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 #: The pause after the first run in vain for the same state; it doubles with each further one.
 FIRST_PAUSE = timedelta(seconds=30)
 LONGEST_PAUSE = timedelta(hours=1)
+#: After so many doublings the pause is longer than the longest; far more of them, and no clock can tell it.
+_DOUBLINGS = 10
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Failures:
     last: datetime
 
     def pause_ends(self) -> datetime:
-        return self.last + min(FIRST_PAUSE * int(2 ** (self.count - 1)), LONGEST_PAUSE)
+        return self.last + min(FIRST_PAUSE * int(2 ** min(self.count - 1, _DOUBLINGS)), LONGEST_PAUSE)
 
     def next_try(self) -> str:
         """In words, for the message of a tick."""

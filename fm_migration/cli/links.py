@@ -105,7 +105,7 @@ def _print_rehearsal(played: Rehearsal, console: Console) -> None:
     console.print(table)
     console.print(
         f"{played.patients:,} patients got new UUIDs; healed in {played.heal_seconds:.2f} s "
-        f"(the copy took {played.copy_seconds:.2f} s), {played.links_relinked:,} other links led home, "
+        f"(the copy took {played.copy_seconds:.2f} s), {played.links_followed:,} other links led home, "
         f"{played.links_ambiguous:,} ambiguous."
     )
     for doubt in played.doubts:

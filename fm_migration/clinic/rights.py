@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
-from fm_migration.clinic.changes import LinkColumn
+from fm_migration.clinic.link_columns import LinkColumn
 from fm_migration.ledger import SCHEMA
 
 _HAS = text("""

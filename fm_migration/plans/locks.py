@@ -25,8 +25,13 @@ def lock(connection: Connection, tables: Iterable[str] = ()) -> None:
     """
     limit_waiting(connection)
     connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": LINK_LOCK})
-    if named := ", ".join(tables):
-        connection.execute(text(f"lock table {named} in share row exclusive mode"))
+    if still := list(tables):
+        connection.execute(text(of_tables(still)))
+
+
+def of_tables(tables: Iterable[str]) -> str:
+    """The statement that keeps these tables still."""
+    return f"lock table {', '.join(tables)} in share row exclusive mode"
 
 
 def lock_planning(connection: Connection) -> None:

@@ -130,7 +130,7 @@ def test_the_drill_heals_both_links_of_a_row(imported: Places) -> None:
 
     def counting(scratch: Engine, places: Places) -> object:
         healed = heal(scratch, places)
-        links.update({(one.table, one.column): (one.dangling, one.relinked) for one in healed[1].tables})
+        links.update({(one.table, one.column): (one.dangling, one.followed) for one in healed[1].tables})
         return healed
 
     with pytest.MonkeyPatch.context() as patch:

@@ -259,7 +259,7 @@ def test_either_link_of_a_row_follows_its_patient(linked: World) -> None:
     ]
     before = linked.snapshot()["contact_relationships"]
     _reimported(linked)
-    update = linked.relink()
+    update = linked.follow()
     now = linked.patients()
     ends = {
         row.id: (row.from_object_id, row.to_object_id) for row in linked.rows("select * from contact_relationships")
@@ -267,7 +267,7 @@ def test_either_link_of_a_row_follows_its_patient(linked: World) -> None:
     expected = [(now[ANNA], typed_in), (typed_in, now[BERT]), (now[BERT], document), (typed_in, former[ANNA])]
     assert [ends[row] for row in rows] == expected
     of_table = [each for each in update.tables if each.table == "contact_relationships"]
-    assert [(each.column, each.relinked) for each in of_table] == [("from_object_id", 2), ("to_object_id", 1)]
+    assert [(each.column, each.followed) for each in of_table] == [("from_object_id", 2), ("to_object_id", 1)]
     assert linked.undo(update.plan or 0).left == ()
     assert linked.snapshot()["contact_relationships"] == before
 
@@ -276,7 +276,7 @@ def test_both_links_of_a_row_follow_at_once(linked: World) -> None:
     former = linked.patients()
     row = linked.relationship(former[ANNA], former[BERT])
     _reimported(linked)
-    update = linked.relink()
+    update = linked.follow()
     now = linked.patients()
     ends = "select from_object_id, to_object_id from contact_relationships where id = :id"
     assert tuple(linked.rows(ends, id=row)[0]) == (now[ANNA], now[BERT])

@@ -16,13 +16,14 @@ import psycopg
 import pytest
 from sqlalchemy import Engine
 
-from fm_migration import database
-from fm_migration.clinic import contract, repairing, tables
+from fm_migration import database, undoing
+from fm_migration.clinic import contract, tables
 from fm_migration.embedded.sample.model import Clinic, Variant
 from fm_migration.embedded.sample.plan import design_clinic
 from fm_migration.ledger import schema
 from fm_migration.objects.facts import STANDARD, ObjectFacts
 from fm_migration.objects.store import ObjectsLocation, open_store
+from fm_migration.repairs import repairing
 from fm_migration_tests.clinic.linking import DUMP, reimport_sample
 from fm_migration_tests.conftest import SAMPLE_SIZE, Bucket
 from fm_migration_tests.e2e.homes import homes
@@ -143,7 +144,7 @@ def test_a_repair_takes_away_what_runs_have_left_and_gives_it_back(world: Report
     assert len(left["batch_empty"]) == world.one(
         "select count(*) from images_batch where uploaded_by_id is not null and image_count = 0"
     )
-    assert repairing.undo(world.engine, store, plan.id).left == ()
+    assert undoing.undo(world.engine, store, plan.id).left == ()
     assert world.snapshot() == before
 
 

@@ -64,8 +64,8 @@ def test_a_batch_that_follows_its_patient_takes_along_what_we_have_written(impor
     before = _owners(imported)
     imported.reimport()
     imported.read_patients()
-    update = imported.relink()
-    assert update.relinked == 2
+    update = imported.follow()
+    assert update.followed == 2
     assert _owners(imported) != before
     assert _written(imported, "images_batch") == _owners(imported)
     imported.undo(update.plan or 0)
@@ -88,7 +88,7 @@ def test_following_does_not_make_ours_what_staff_have_given_away(imported: World
     imported.do("update images_batch set object_id = :b where id = :id", b=imported.patients()[BERT], id=batch)
     imported.reimport()
     imported.read_patients()
-    plan: Any = imported.relink().plan if by_links else imported.link()
+    plan: Any = imported.follow().plan if by_links else imported.link()
     assert imported.batch_of("77.jpg").object_id == imported.patients()[BERT]
     assert _written(imported, "images_batch")[str(batch)] == {"object_id": str(anna)}
     imported.undo(plan)
@@ -99,7 +99,7 @@ def test_a_batch_that_we_have_never_placed_follows_without_becoming_ours(importe
     by_hand = imported.batch(imported.patients()[ANNA], "Shoe check", ["images/upload.jpg"])
     imported.reimport()
     imported.read_patients()
-    imported.relink()
+    imported.follow()
     assert imported.one("select object_id from images_batch where id = :id", id=by_hand) == imported.patients()[ANNA]
     assert str(by_hand) not in _written(imported, "images_batch")
 
@@ -135,7 +135,7 @@ def test_links_of_other_tables_are_not_remembered(imported: World) -> None:
     imported.document(imported.patients()[ANNA])
     imported.reimport()
     imported.read_patients()
-    imported.relink()
+    imported.follow()
     tables = {row.table_name for row in imported.rows("select distinct table_name from fm_migration.last_written")}
     assert tables == {"images_batch", "images_image"}
 

@@ -42,7 +42,7 @@ def _ends(world: World) -> tuple[uuid.UUID, uuid.UUID]:
 
 def test_both_ends_of_a_row_are_led_home_and_journalled_apart(related: World) -> None:
     former, now = _ends(related), related.patients()
-    update = related.relink()
+    update = related.follow()
     assert _ends(related) == (now[ANNA], now[BERT])
     journal = related.journal(update.plan or 0)
     assert {(row.column_name, row.before[row.column_name], row.after[row.column_name]) for row in journal} == {
@@ -57,7 +57,7 @@ def test_both_ends_of_a_row_are_led_home_and_journalled_apart(related: World) ->
 
 def test_one_end_that_somebody_has_changed_keeps_nobody_from_undoing_the_other(related: World) -> None:
     former, elsewhere = _ends(related), uuid.uuid4()
-    update = related.relink()
+    update = related.follow()
     related.do("update contact_relationships set to_object_id = :elsewhere", elsewhere=elsewhere)
     undone = related.undo(update.plan or 0)
     assert undone.restored == 1
@@ -66,16 +66,16 @@ def test_one_end_that_somebody_has_changed_keeps_nobody_from_undoing_the_other(r
 
 
 def test_an_undo_of_links_is_undone(related: World) -> None:
-    update = related.relink()
+    update = related.follow()
     led = _ends(related)
     undone = related.undo(update.plan or 0)
     assert related.undo(undone.by or 0).restored == 2
     assert _ends(related) == led
-    assert related.relink().relinked == 0
+    assert related.follow().followed == 0
 
 
 def test_a_table_that_is_gone_by_then_is_said_so(related: World) -> None:
-    update = related.relink()
+    update = related.follow()
     related.do("drop table contact_relationships")
     with pytest.raises(Exception, match="contact_relationships: it is not there any more"):
         related.undo(update.plan or 0)

@@ -414,7 +414,7 @@ def test_batch_facts(world: World, anna: uuid.UUID) -> None:
 def _without_anna(world: World, anna: uuid.UUID) -> None:
     """Anna was removed, and somebody has said that this is right."""
     world.do("delete from patients where id = :anna", anna=anna)
-    world.read_patients(accept_missing=True)
+    world.read_patients()
 
 
 def test_a_patient_who_did_not_come_back(world: World, anna: uuid.UUID) -> None:
@@ -442,7 +442,7 @@ def test_a_patient_who_did_not_come_back_and_had_only_uploads(world: World, anna
     world.batch(cara, "Fitting", ["images/1.jpg"])
     world.read_patients()
     world.do("delete from patients where id = :cara", cara=cara)
-    world.read_patients(accept_missing=True)
+    world.read_patients()
     assert ask(world, cara).headline == (
         f"The app had a patient of the id {cara} and has none now, so it shows 0 images: "
         "the patient whom their batches belong to is not in the app any more (1 of 1 photographs)."
@@ -461,7 +461,7 @@ def test_an_empty_stale_batch_hides_nothing(world: World, anna: uuid.UUID) -> No
 
     world.do("delete from patients where id = :anna", anna=anna)
     assert said() == f"{start}a patient who was removed, or is not there yet in a re-import{end}"
-    world.read_patients(accept_missing=True)
+    world.read_patients()
     assert said() == f"{start}a former UUID of somebody who is not in the app now{end}"
     back = world.patient(ANNA)
     assert said() == f"{start}a former UUID of patient {back}{end}"

@@ -263,7 +263,7 @@ def test_a_batch_whose_patient_is_gone(linked: Reported) -> None:
 def test_a_batch_of_a_patient_who_was_removed_long_ago_names_who_it_was(linked: Reported) -> None:
     batch = linked.batch_of("3.jpg").id
     linked.do("delete from patients where filemaker_metadata ->> 'filemaker_id' = :bert", bert=BERT)
-    linked.read_patients(accept_missing=True)
+    linked.read_patients()
     linked.plan()
     found = linked.find()
     assert found == {"batch_without_patient": {f"batch {batch}"}, "row_without_patient": {"recid 3"}}

@@ -1,4 +1,4 @@
-"""When to heal: every reason to wait has its words, and no state is waited for in vain."""
+"""When links follow: every reason to wait has its words, nothing is waited for in vain, and a long wait is told once."""
 
 from __future__ import annotations
 
@@ -7,57 +7,178 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from fm_migration.clinic.healing import Decision, World, decide
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fm_migration.patience import LONGEST_PAUSE, Failures, Seen
+from fm_migration.patience import LONGEST_PAUSE, Failures
+from fm_migration.watching.healing import LONGEST_WAIT, Decision, Observation, Patients, decide
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-CHANGED = World(fingerprint="new", consumed="old", known=100, known_present=100)
 SETTLE = timedelta(seconds=5)
+ALERT_AFTER = timedelta(minutes=10)
+#: Everybody was re-imported and is there.
+CHANGED = Patients(fingerprint="new", consumed="old", known=100, known_present=100)
 
 
-def _decide(world: World, last: Seen | None = None, now: datetime = NOW, **given_: Any) -> Decision:
-    options = {"run_on_its_way": False, "failures": None, "settle": SETTLE, "tolerated_missing": 0.02, **given_}
-    return decide(world, last, now, **options)
+def _decide(patients: Patients, last: Observation | None = None, now: datetime = NOW, **given_: Any) -> Decision:
+    options = {"run_is_active": False, "failures": None, "settle": SETTLE, "alert_after": ALERT_AFTER, **given_}
+    return decide(patients, last, now, **options)
+
+
+def _later(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
 
 
 def test_changed_patients_who_are_all_there_start_a_run_at_once() -> None:
-    assert _decide(CHANGED).start
+    assert _decide(CHANGED) == Decision(
+        True, "the patients have changed since the links were made", Observation("new", NOW, NOW)
+    )
 
 
 @pytest.mark.parametrize(
-    ("world", "options", "words"),
+    ("patients", "options", "words"),
     [
-        (replace(CHANGED, consumed=None), {}, "run import_photographs first"),
-        (replace(CHANGED, consumed="new"), {}, "as they are"),
-        (replace(CHANGED, known_present=60), {}, "60 of 100 known patients are there"),
-        (replace(CHANGED, known_present=0), {}, "a re-import is under way"),
-        (replace(CHANGED, known_present=99), {}, "waiting until the table has stood still"),
-        (CHANGED, {"run_on_its_way": True}, "on its way"),
-        (CHANGED, {"failures": Failures(1, NOW)}, "has failed 1 times"),
+        (replace(CHANGED, consumed=None), {}, "nothing was linked yet: run import_photographs first"),
+        (replace(CHANGED, consumed="new"), {}, "the links were made from the patients as they are"),
+        (replace(CHANGED, concerns_nobody=True), {}, "no link and no photograph waits for them"),
+        (replace(CHANGED, known_present=60), {}, "40 of 100 known patients are missing; waiting until the table has"),
+        (replace(CHANGED, known_present=0), {}, "100 of 100 known patients are missing"),
+        (replace(CHANGED, known_present=99), {}, "stood still for 0:00:05, at most 0:01:00"),
+        (CHANGED, {"run_is_active": True}, "a run that writes links is active"),
+        (CHANGED, {"failures": Failures(1, NOW)}, "has failed 1 times for this state; the failed run says what to do"),
+        (replace(CHANGED, consumed="new", undone_plan=7), {}, "plan 7 has led the links to these patients, and a person"),
     ],
 )
-def test_each_reason_to_wait_is_said(world: World, options: dict[str, Any], words: str) -> None:
-    decision = _decide(world, **options)
+def test_each_reason_to_wait_is_said(patients: Patients, options: dict[str, Any], words: str) -> None:
+    decision = _decide(patients, **options)
     assert not decision.start
-    assert words in decision.words
+    assert words in decision.reason
 
 
-def test_a_table_with_a_few_missing_heals_once_it_stands_still() -> None:
-    world = replace(CHANGED, known_present=99)
-    first = _decide(world)
-    assert not _decide(world, first.seen, NOW + timedelta(seconds=4)).start
-    assert _decide(world, first.seen, NOW + timedelta(seconds=5)).start
+# --- people are missing -----------------------------------------------------------------------------------------------
+
+
+def test_a_table_with_people_missing_heals_once_it_stands_still() -> None:
+    half = replace(CHANGED, known_present=50)
+    first = _decide(half)
+    assert not _decide(half, first.observation, _later(4)).start
+    assert _decide(half, first.observation, _later(5)).start
 
 
 def test_a_table_that_still_moves_starts_its_time_anew() -> None:
-    moving = replace(CHANGED, known_present=98)
-    first = _decide(moving)
-    later = _decide(replace(CHANGED, fingerprint="newer", known_present=99), first.seen, NOW + timedelta(seconds=6))
-    assert not later.start
-    assert later.seen.since == NOW + timedelta(seconds=6)
+    first = _decide(replace(CHANGED, known_present=98))
+    moved = _decide(replace(CHANGED, fingerprint="newer", known_present=99), first.observation, _later(6))
+    assert not moved.start
+    assert moved.observation == Observation("newer", since=_later(6), differs_since=NOW)
+
+
+def test_a_table_that_never_stands_still_is_waited_for_a_minute() -> None:
+    last, starts = None, []
+    for second in range(0, 90, 2):
+        moving = replace(CHANGED, fingerprint=f"state {second}", known_present=second)
+        decision = _decide(moving, last, _later(second))
+        last, starts = decision.observation, [*starts, *([second] if decision.start else [])]
+    assert starts[0] == LONGEST_WAIT.total_seconds() == 60
+
+
+def test_a_reimport_that_is_never_finished_heals_who_is_back_and_is_quiet_then() -> None:
+    """Whoever is missing is history after the run, so the next look finds nothing to do."""
+    broken_off = replace(CHANGED, known_present=60)
+    first = _decide(broken_off)
+    assert _decide(broken_off, first.observation, _later(5)).start
+    healed = Patients("new", consumed="new", known=100, known_present=60)
+    after = _decide(healed, first.observation, _later(10))
+    assert not after.start
+    assert after.observation.differs_since is None
+
+
+# --- what a person has undone -----------------------------------------------------------------------------------------
+
+
+def test_a_healing_that_a_person_has_undone_is_not_well_and_says_what_starts_it_again() -> None:
+    undone = Patients("same", consumed="same", undone_plan=7)
+    decision = _decide(undone)
+    assert not decision.start
+    assert "a person has undone it" in decision.reason
+    assert "when the patients change, or when somebody runs heal_links" in decision.reason
+
+
+def test_what_is_undone_raises_no_alarm() -> None:
+    undone = Patients("same", consumed="same", undone_plan=7)
+    first = _decide(undone)
+    assert not _decide(undone, first.observation, NOW + 10 * ALERT_AFTER).alarm
+
+
+def test_after_an_undo_other_patients_are_followed() -> None:
+    assert _decide(replace(CHANGED, undone_plan=7)).start
+
+
+# --- a wait that takes long -------------------------------------------------------------------------------------------
+
+
+def _alarms(patients: Patients, minutes: int, last: Observation | None = None, **options: Any) -> list[int]:
+    """In which minutes a person is told, when a look is taken in each."""
+    told = []
+    for minute in range(minutes):
+        decision = _decide(patients, last, NOW + timedelta(minutes=minute), **options)
+        last = decision.observation
+        told += [minute] if decision.alarm else []
+    return told
+
+
+def test_a_long_wait_is_told_once() -> None:
+    assert _alarms(CHANGED, 120, run_is_active=True) == [10]
+
+
+def test_a_wait_that_moves_is_one_wait() -> None:
+    last, told = None, []
+    for minute in range(60):
+        moving = replace(CHANGED, fingerprint=f"state {minute}")
+        decision = _decide(moving, last, NOW + timedelta(minutes=minute), run_is_active=True)
+        last, told = decision.observation, [*told, *([minute] if decision.alarm else [])]
+    assert told == [10]
+
+
+def test_the_next_wait_is_told_too() -> None:
+    told = NOW + ALERT_AFTER
+    first = _decide(CHANGED, _decide(CHANGED, run_is_active=True).observation, told, run_is_active=True)
+    assert first.alarm
+    well = _decide(replace(CHANGED, consumed="new"), first.observation, told)
+    assert not well.observation.alarmed
+    assert _alarms(CHANGED, 30, well.observation, run_is_active=True) == [10]
+
+
+@pytest.mark.parametrize(
+    "patients",
+    [
+        pytest.param(replace(CHANGED, consumed=None), id="nothing was imported"),
+        pytest.param(replace(CHANGED, consumed="new"), id="all is well"),
+        pytest.param(replace(CHANGED, concerns_nobody=True), id="new patients"),
+    ],
+)
+def test_where_nobody_waits_nobody_is_told(patients: Patients) -> None:
+    assert _alarms(patients, 120) == []
+
+
+def test_failures_are_waited_out_and_told() -> None:
+    assert _alarms(CHANGED, 12, failures=Failures(50, NOW + timedelta(minutes=5))) == [10]
+
+
+def test_a_run_that_is_started_raises_no_alarm() -> None:
+    """Not even where it is late: the daemon was down all night, say."""
+    last = Observation("new", NOW, differs_since=NOW - timedelta(hours=9))
+    decision = _decide(CHANGED, last)
+    assert (decision.start, decision.alarm) == (True, False)
+
+
+# --- what is remembered ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "observation", [Observation("f", NOW), Observation("f", NOW, _later(3)), Observation("f", NOW, _later(3), True)]
+)
+def test_what_is_remembered_outlives_the_cursor(observation: Observation) -> None:
+    assert Observation.from_dict(observation.as_dict()) == observation
 
 
 def test_the_pause_doubles_and_ends() -> None:
@@ -71,13 +192,13 @@ def test_the_pause_doubles_and_ends() -> None:
     present=st.integers(0, 100), failures=st.integers(0, 20), waited=st.integers(0, 100_000), busy=st.booleans()
 )  # fmt: skip
 def test_a_settled_difference_is_never_waited_for_in_vain(present: int, failures: int, waited: int, busy: bool) -> None:
-    """Level-triggered: once the people are back, the table stands still and no run is on its way, healing starts."""
-    world = replace(CHANGED, known_present=present)
+    """Level-triggered: once the table stands still and no run is on its way, healing starts, whoever is missing."""
+    patients = replace(CHANGED, known_present=present)
     told = Failures(failures, NOW) if failures else None
-    now = NOW + timedelta(seconds=waited)
-    decision = _decide(world, Seen("new", NOW), now, run_on_its_way=busy, failures=told)
-    patient_enough = waited >= 5 and (not failures or now >= NOW + LONGEST_PAUSE)
-    if present >= 98 and patient_enough and not busy:
+    now = _later(waited)
+    decision = _decide(patients, Observation("new", NOW, NOW), now, run_is_active=busy, failures=told)
+    patient_enough = (present == 100 or waited >= 5) and (not failures or now >= NOW + LONGEST_PAUSE)
+    if patient_enough and not busy:
         assert decision.start
-    if present < 98 or busy:
+    if busy or (present < 100 and waited < 5):
         assert not decision.start

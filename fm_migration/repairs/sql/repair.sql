@@ -73,9 +73,8 @@ with as_imports_write as (
     select minute, description from as_imports_write
     group by minute, description having min(object_id::text) <> max(object_id::text)
 ), made_by_us as (
-    select planned.row_id from fm_migration.planned_change as planned
-    join fm_migration.change on change.planned_id = planned.id and change.outcome = 'applied'
-    where planned.table_name = 'images_batch' and planned.action = 'insert'
+    select row_id from fm_migration.planned_change
+    where table_name = 'images_batch' and action = 'insert' and outcome = 'applied'
 )
 select batch.id, chosen.class
 from chosen
