@@ -83,9 +83,9 @@ def refuse_stale(connection: Connection, plan: PlanRow, _run_id: str | None) -> 
 
 def conclude(connection: Connection, plan: PlanRow, run_id: str | None) -> None:
     """Note what was made, let follow what was recognised, and note which patients the photographs were placed by."""
-    _refuse_other_patients(connection, plan)
-    for step in ("note_shown", "note_made"):
-        statements.run(connection, PACKAGE, "place", {"plan": plan["id"]}, only=step)
+    if plan["counts"]["changes"]:
+        _refuse_other_patients(connection, plan)
+        statements.run(connection, PACKAGE, "place", {"plan": plan["id"]}, only="note_made")
     if connection.execute(_RECOGNISED, {"plan": plan["id"]}).scalar_one():
         following.follow_under(connection, plan["id"], run_id=run_id)
     consuming.consume(connection, consuming.PHOTOGRAPHS, plan["patient_read_id"], run_id)

@@ -141,8 +141,7 @@ def find_successors(connection: Connection) -> None:
 
 
 def drop_successors(connection: Connection) -> None:
-    for table in ("former", "successor"):
-        connection.execute(text(f"drop table if exists {table}"))
+    connection.execute(text("drop table if exists former, successor"))
 
 
 _NONE: Mapping[str, int] = {"dangling": 0, "found": 0, "never_seen": 0, "ambiguous": 0}

@@ -165,8 +165,7 @@ def make_plan(
     if changed:
         _decide(connection, parameters, widen=not whole)
     finished = _finish(connection, inputs, parameters, limit, changed=changed)
-    for table in _TABLES:
-        connection.execute(text(f"drop table if exists {table}"))
+    connection.execute(text(f"drop table if exists {', '.join(_TABLES)}"))
     return finished
 
 

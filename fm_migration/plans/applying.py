@@ -228,7 +228,8 @@ def _insert(rules: TableRules, backward: bool, types: dict[str, str]) -> Iterato
     # What was deleted comes back with every column that it had.
     into, of_row = ("", "new.*") if backward else (f"({', '.join(names)})", ", ".join(values))
     there = f"select from {rules.table} as target where {_same_row(rules, types, 'after')}"
-    made_of = " and ".join(f"made.{quoted(key)}::text = {_key_text(rules, key, 'after')}" for key in rules.key)
+    planned_keys = ", ".join(_key_text(rules, key, "after") for key in rules.key)
+    made_keys = ", ".join(f"made.{quoted(key)}::text" for key in rules.key)
     keys = ", ".join(quoted(key) for key in rules.key)
     # A table that stands still cannot get such a row meanwhile.
     if_free = "" if rules.locked else "on conflict do nothing"
@@ -239,7 +240,10 @@ def _insert(rules: TableRules, backward: bool, types: dict[str, str]) -> Iterato
             from wanted cross join lateral jsonb_populate_record(null::{rules.table}, wanted.after) as new
             where {rules.guards(backward).insert} and not exists ({there})
             {if_free} returning {keys}
-        ), done as (select wanted.id from wanted join made on {made_of})
+        ), done as (
+            -- `is true`: looked up by their hash. Joined, each would be compared with each, as the planner expects one.
+            select wanted.id from wanted where (({planned_keys}) in (select {made_keys} from made)) is true
+        )
         {_record(rules, "applied")}
     """
     yield f"""

@@ -148,17 +148,26 @@ order by filemaker_id, patient_id;
 -- step: pass
 -- An id that has come to a patient who was there already, beside its former holder who is gone, tells nobody for certain
 -- any more; nor does it after the next re-import of whoever has it.
+with taken as materialized (
+    select patient_id, filemaker_id from difference
+    where patient_id is not null and held_by is not null
+      and filemaker_id is not null and filemaker_id is distinct from held_id
+), doubtful as (
+    select taken.patient_id
+    from taken
+    join fm_migration.patient_identity as former
+        on former.filemaker_id = taken.filemaker_id and former.patient_id <> taken.patient_id and former.ending = 'gone'
+    join fm_migration.patient_identity as mine
+        on mine.patient_id = taken.patient_id and mine.began < former.ended
+        and (mine.ended is null or mine.ended > former.began)
+  union
+    select difference.patient_id
+    from fm_migration.patient_identity as before join difference on difference.filemaker_id = before.filemaker_id
+    where before.passed and difference.patient_id is not null
+)
 update fm_migration.patient_identity as tenure set passed = true
-where tenure.began = :reading and tenure.ended is null and tenure.filemaker_id is not null
-  and (exists (select from fm_migration.patient_identity as before
-               where before.filemaker_id = tenure.filemaker_id and before.passed)
-       or tenure.patient_id in (
-           select difference.patient_id from difference
-           join fm_migration.patient_identity as former on former.filemaker_id = difference.filemaker_id
-           join fm_migration.patient_identity as mine on mine.patient_id = difference.patient_id
-           where difference.held_by is not null and former.patient_id <> difference.patient_id
-             and former.ending = 'gone' and mine.began < former.ended
-             and (mine.ended is null or mine.ended > former.began)));
+from doubtful
+where tenure.patient_id = doubtful.patient_id and tenure.began = :reading and tenure.ended is null;
 
 -- step: rewrite
 -- The same id in another case, or another malformed one, is no new tenure.

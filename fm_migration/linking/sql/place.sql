@@ -140,7 +140,9 @@ join fm_migration.csv_metadata as csv using (photo)
 join contact_home as home on home.contact = csv.contact and home.written = trim(csv.contact_text)
 where photo.state not in ('duplicate_recid', 'malformed_row')
   and (photo.person is distinct from home.person
-       or (photo.home <> home.status and not (home.status = 'absent' and photo.shown)));
+       or (photo.home <> home.status
+           and not (home.status = 'absent' and exists (
+               select from fm_migration.recognition as known where known.clinic_image = photo.clinic_image))));
 
 -- step: gone_owner
 -- Patients who had batches and are gone. Where links were followed before, these are those who have nobody in their place.
@@ -238,12 +240,19 @@ where image.uploaded_by_id is null and hint.recid is not null
 -- step: touch_unfinished
 -- What the last plan would have changed and what did not come about, or was undone since.
 insert into touched
-select photo.photo
-from fm_migration.planned_change as planned
-join fm_migration.photo on photo.clinic_image::text = planned.row_id or photo.batch_id::text = planned.row_id
-where planned.plan_id in (
-    select id from fm_migration.link_plan where id = :last_plan or undone_at >= :since)
-  and (planned.outcome is null or planned.outcome = 'overtaken' or planned.undone_at is not null);
+with unfinished as materialized (
+    select planned.table_name, planned.row_id::uuid as row_id
+    from fm_migration.planned_change as planned
+    where planned.plan_id in (
+            select id from fm_migration.link_plan where id = :last_plan or undone_at >= :since)
+      and planned.table_name in ('images_image', 'images_batch')
+      and (planned.outcome is null or planned.outcome = 'overtaken' or planned.undone_at is not null)
+)
+select photo.photo from unfinished join fm_migration.photo on photo.clinic_image = unfinished.row_id
+where unfinished.table_name = 'images_image'
+union all
+select photo.photo from unfinished join fm_migration.photo on photo.batch_id = unfinished.row_id
+where unfinished.table_name = 'images_batch';
 
 -- step: touch_decided
 -- What people have asked for since, and images that were recognised and are gone.
@@ -519,7 +528,7 @@ create temporary table deleted on commit drop as
 select scope.photo, photo.clinic_image
 from scope
 join fm_migration.photo using (photo)
-where photo.shown and photo.clinic_image is not null
+where exists (select from fm_migration.recognition as seen where seen.clinic_image = photo.clinic_image)
   and not exists (select from images_image as image where image.id = photo.clinic_image)
   and not exists (
       select from fm_migration.planned_change as ours
@@ -1010,25 +1019,25 @@ where photo.clinic_image = stated.image and photo.photo <> stated.photo;
 -- step: record_photos
 insert into fm_migration.photo as known
     (photo, in_export, recid, image_id, key, state, reason, evidence, home, filemaker_id, person, taken_on, month,
-     batch_id, clinic_image, shown, owner, row_hash, object_hash, plan_id)
+     batch_id, clinic_image, owner, row_hash, object_hash, plan_id)
 select photo, in_export, recid, image_id, key, state, cast(:reasons as jsonb) ->> state,
        case when image is null then null when shown then evidence else 'made' end,
-       home, filemaker_id, person, taken_on, month, batch_id, image, shown, owner, row_hash, object_hash, :plan
+       home, filemaker_id, person, taken_on, month, batch_id, image, owner, row_hash, object_hash, :plan
 from stated
 on conflict (photo) do update
 set in_export = excluded.in_export, recid = excluded.recid, image_id = excluded.image_id, key = excluded.key,
     state = excluded.state, reason = excluded.reason, evidence = excluded.evidence, home = excluded.home,
     filemaker_id = excluded.filemaker_id, person = excluded.person, taken_on = excluded.taken_on,
     month = excluded.month, batch_id = excluded.batch_id, clinic_image = excluded.clinic_image,
-    shown = excluded.shown, owner = excluded.owner, row_hash = excluded.row_hash, object_hash = excluded.object_hash,
+    owner = excluded.owner, row_hash = excluded.row_hash, object_hash = excluded.object_hash,
     plan_id = excluded.plan_id
 where (known.in_export, known.recid, known.image_id, known.key, known.state, known.evidence, known.home,
-       known.filemaker_id, known.person, known.taken_on, known.batch_id, known.clinic_image, known.shown, known.owner,
+       known.filemaker_id, known.person, known.taken_on, known.batch_id, known.clinic_image, known.owner,
        known.row_hash, known.object_hash)
       is distinct from
       (excluded.in_export, excluded.recid, excluded.image_id, excluded.key, excluded.state, excluded.evidence,
        excluded.home, excluded.filemaker_id, excluded.person, excluded.taken_on, excluded.batch_id,
-       excluded.clinic_image, excluded.shown, excluded.owner, excluded.row_hash, excluded.object_hash);
+       excluded.clinic_image, excluded.owner, excluded.row_hash, excluded.object_hash);
 
 -- step: record_recognitions
 -- What was decided about an image is kept, with its evidence.
@@ -1089,14 +1098,8 @@ set export_read_id = excluded.export_read_id, export_version = excluded.export_v
     photo_limit = excluded.photo_limit, rules = excluded.rules, plan_id = excluded.plan_id,
     planned_at = excluded.planned_at;
 
--- step: note_shown
--- What an applied plan has made is in the app now: if it is not there at the next look, somebody has deleted it.
-update fm_migration.photo set shown = true
-from fm_migration.planned_change as planned
-where planned.plan_id = :plan and planned.table_name = 'images_image' and planned.action = 'insert'
-  and planned.outcome in ('applied', 'already') and photo.clinic_image = planned.row_id::uuid;
-
 -- step: note_made
+-- What an applied plan has made is in the app now: if it is not there at the next look, somebody has deleted it.
 insert into fm_migration.recognition (clinic_image, photo, evidence, looked_like)
 select image.id, photo.photo, 'made',
        hashtextextended(image.s3_key || '|' || coalesce(image.filemaker_id::text, ''), 0)

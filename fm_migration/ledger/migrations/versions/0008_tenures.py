@@ -146,7 +146,6 @@ create table fm_migration.photo (
     month         text not null,
     batch_id      uuid,
     clinic_image  uuid,
-    shown         boolean not null default false,
     owner         uuid,
     row_hash      bigint,
     object_hash   bigint,
@@ -184,8 +183,6 @@ comment on column fm_migration.photo.batch_id is
     'The batch it hangs on, once the plan is applied.';
 comment on column fm_migration.photo.clinic_image is
     'The image that shows it, once the plan is applied.';
-comment on column fm_migration.photo.shown is
-    'Whether that image was seen in the app, or made: if it is not there any more, somebody has deleted it.';
 comment on column fm_migration.photo.home is
     'Whether the patient whom the row names is found: one who is there; ambiguous; absent, known but not there; none.';
 comment on column fm_migration.photo.owner is
@@ -251,15 +248,17 @@ comment on view fm_migration.original is
     'original: where a broken exporter left several, the plainest key, then one that is not empty, then the newest.';
 
 create view fm_migration.photo_status as
-select photo.*, csv.row_number, coalesce(holder.patient_id, self.patient_id) as patient_id
+select photo.*, csv.row_number, coalesce(holder.patient_id, self.patient_id) as patient_id,
+       known.clinic_image is not null as shown
 from fm_migration.photo
 left join fm_migration.csv_metadata as csv on csv.photo = photo.photo
 left join fm_migration.patient_identity as holder
     on holder.filemaker_id = photo.person and holder.ended is null and not holder.shared and not holder.twin
 -- Not the table patients: a view of ours on a table of theirs would stand in the way of their next migration.
-left join fm_migration.patient_identity as self on self.patient_id = photo.person and self.ended is null;
+left join fm_migration.patient_identity as self on self.patient_id = photo.person and self.ended is null
+left join fm_migration.recognition as known on known.clinic_image = photo.clinic_image;
 comment on view fm_migration.photo_status is
-    'Every photograph and original with its row of the export and its present patient.';
+    'Every photograph and original with its row of the export, its present patient, and whether its image was seen.';
 
 create view fm_migration.double_image as
 select known.clinic_image, photo.clinic_image as kept, known.photo
