@@ -13,13 +13,13 @@ from sqlalchemy import Connection, text
 
 from fm_migration import plans
 from fm_migration.errors import DatabaseError
+from fm_migration.ledger import identity
 from fm_migration.linking import applying, following, placing
 from fm_migration.linking.placing import Plan
 from fm_migration.linking.rules import BATCHES, IMAGES, SETTLEMENTS, TABLES
 from fm_migration.plans import PlanRow, locks
 from fm_migration.settings import Settings
 
-_READING = text("select id, data_version from fm_migration.patient_read order by id desc limit 1")
 _KNOWN = text("""
 select exists (select from patients where id = :former) as former_is_there,
        exists (select from patients where id = :patient) as patient_is_there,
@@ -52,9 +52,9 @@ def settle(connection: Connection, former: UUID, patient: UUID, *, run_id: str |
     """Say who a former patient is now: everything that points at it follows, now and later. Planned and applied."""
     locks.lock(connection, (BATCHES.table, IMAGES.table))
     _refuse_unsettleable(connection, former, patient)
-    reading = connection.execute(_READING).one()
+    read = identity.update_history(connection, run_id=run_id)
     plan = plans.open_plan(
-        connection, SETTLE.name, patient_read_id=reading.id, inputs=reading.data_version, run_id=run_id
+        connection, SETTLE.name, patient_read_id=read.reading, inputs=read.data_version, run_id=run_id
     )
     connection.execute(_PLAN_SETTLEMENT, {"plan": plan, "former": str(former), "patient": str(patient)})
     plans.finish_plan(connection, plan)

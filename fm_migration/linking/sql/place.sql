@@ -530,11 +530,8 @@ from scope
 join fm_migration.photo using (photo)
 where exists (select from fm_migration.recognition as seen where seen.clinic_image = photo.clinic_image)
   and not exists (select from images_image as image where image.id = photo.clinic_image)
-  and not exists (
-      select from fm_migration.planned_change as ours
-      where ours.row_id = photo.clinic_image::text and ours.table_name = 'images_image'
-        and ((ours.action = 'insert' and ours.undone_at is not null)
-             or (ours.action = 'delete' and ours.outcome in ('applied', 'already') and ours.undone_at is null)))
+  and not exists (select from fm_migration.made_or_removed as ours
+                  where ours.row_id = photo.clinic_image::text and ours.action = 'delete')
   and not exists (select from match where match.photo = scope.photo);
 
 -- step: remember_deleted

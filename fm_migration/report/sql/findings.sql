@@ -157,13 +157,10 @@ select case when now_on.patient is not null and cast(:applied as boolean) then '
 from fm_migration.photo_status as photo
 left join shown as now_on on now_on.image = photo.clinic_image
 left join repeated on repeated.recid = photo.recid
--- Not by us: neither was the plan that made it undone, nor did a plan take it away.
+-- Not by us.
 left join lateral (
-    select photo.clinic_image as image from fm_migration.planned_change as ours
-    where ours.row_id = photo.clinic_image::text and ours.table_name = 'images_image'
-      and ((ours.action = 'insert' and ours.undone_at is not null)
-           or (ours.action = 'delete' and ours.outcome in ('applied', 'already') and ours.undone_at is null))
-    limit 1
+    select photo.clinic_image as image from fm_migration.made_or_removed as ours
+    where ours.row_id = photo.clinic_image::text and ours.action = 'delete'
 ) as taken on now_on.image is null and photo.shown
 where (photo.state = 'linked'
        and (now_on.image is null or (now_on.patient is not null and now_on.patient <> photo.patient_id)))

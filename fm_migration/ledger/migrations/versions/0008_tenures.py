@@ -247,6 +247,15 @@ comment on view fm_migration.original is
     'Every original that is there. Of several of one recid or image id the one with the lowest preference is the '
     'original: where a broken exporter left several, the plainest key, then one that is not empty, then the newest.';
 
+create view fm_migration.made_or_removed as
+select distinct on (row_id) row_id, action
+from fm_migration.planned_change
+where table_name = 'images_image' and action in ('insert', 'delete') and outcome in ('applied', 'already')
+order by row_id, applied_at desc, id desc;
+comment on view fm_migration.made_or_removed is
+    'What we did last to an image of the app, making it or removing it. One that we made and that is gone was deleted by '
+    'somebody else.';
+
 create view fm_migration.photo_status as
 select photo.*, csv.row_number, coalesce(holder.patient_id, self.patient_id) as patient_id,
        known.clinic_image is not null as shown
@@ -296,6 +305,7 @@ PAIRS = """
 alter table fm_migration.consumed drop column undone_plan;
 drop view fm_migration.state_count;
 drop view fm_migration.photo_status;
+drop view fm_migration.made_or_removed;
 drop view fm_migration.double_image;
 drop view fm_migration.original;
 drop table fm_migration.placement;
