@@ -194,15 +194,38 @@ WRONG_IMPORTS = {
     "fm_migration/objects/a.py": ("import psycopg", "objects speaks to the object store: no database"),
     "fm_migration/errors.py": ("import fm_migration.clinic.b", "Packages import downwards only"),
     "fm_migration/clinic/b.py": ("import pytest", "The product does not know its tests and benchmarks"),
+    "fm_migration/plans/life.py": (
+        "import fm_migration.clinic.b",
+        "plans knows tables by the rules that domains register, and no domain",
+    ),
+    "fm_migration/plans/rules.py": (
+        "import fm_migration.plans.life",
+        "The life of a plan, from what it may do to what is done",
+    ),
+    "fm_migration/linking/rules.py": (
+        "import fm_migration.linking.links",
+        "Linking: first planned, then applied, then the other links",
+    ),
+    "fm_migration/repairs/rules.py": (
+        "import fm_migration.repairs.repairing",
+        "Repairs: rules, then objects, then the plan of both",
+    ),
+    "fm_migration/thumbnails/rules.py": (
+        "import fm_migration.thumbnails.making",
+        "Thumbnails: rules, rows, then what is chosen, read and judged, then all of it",
+    ),
 }
 
 
 def imitation(folder: Path) -> Path:
     """A project of empty files under our contracts."""
     shutil.copy(ROOT / ".importlinter", folder)
-    for package in ("", "clinic", "defs", "filemaker", "images", "objects"):
+    rooms = ("linking", "plans", "repairs", "report", "thumbnails")
+    for package in ("", "clinic", "defs", "filemaker", "images", "objects", *rooms):
         (folder / "fm_migration" / package).mkdir()
         (folder / "fm_migration" / package / "__init__.py").touch()
+    for module in ("linking/links", "repairs/repairing", "thumbnails/making"):
+        (folder / f"fm_migration/{module}.py").touch()
     (folder / "fm_migration/errors.py").touch()
     (folder / "fm_migration/defs/assets.py").write_text("import dagster\nimport fm_migration.clinic\n")
     return folder

@@ -107,7 +107,7 @@ IMAGES = TableRules(
     derived=("s3_thumbnail_key", "thumbnail_size", "width", "height", "mime_type"),
     given=_HOMES,
     forward=Guards(
-        insert=f"{_GOES_HOME} and {_ID_IS_FREE}",
+        insert=_GOES_HOME,
         update=f"""
             (not wanted.after ? 'batch_id' or {_GOES_HOME}) and {_ID_IS_FREE}
             and case when wanted.after ? 's3_key'
@@ -122,10 +122,7 @@ IMAGES = TableRules(
         """,
     ),
     backward=Guards(
-        insert=f"""
-            exists (select from images_batch as batch where batch.id = (wanted.after ->> 'batch_id')::uuid)
-            and {_ID_IS_FREE}
-        """,
+        insert="exists (select from images_batch as batch where batch.id = (wanted.after ->> 'batch_id')::uuid)",
         # An image cannot go back into a batch that was deleted.
         update=f"""
             (not wanted.after ? 'batch_id'

@@ -17,6 +17,9 @@ from fm_migration.plans import life, locks, written
 from fm_migration.plans.kinds import UNDO, Kind, PlanRow, kind_of
 from fm_migration.plans.rules import TableRules, of_column, quoted
 
+#: The values before and after are wide: with PostgreSQL's usual 4 MB a first import goes through its disk.
+MEMORY = "128MB"
+
 _DESCENT = text("select kind, undoes from fm_migration.link_plan where id = :plan")
 _UNITS = text("""
 select table_name, column_name, array_agg(distinct action) as actions from fm_migration.planned_change
@@ -127,6 +130,7 @@ def trace(connection: Connection, plan_id: int) -> Descent:
 
 def carry_out(connection: Connection, plan_id: int, descent: Descent, run_id: str | None) -> None:
     """Do what is planned and not done yet; what can not be done any more is on record as overtaken."""
+    connection.execute(text(f"set local work_mem = '{MEMORY}'"))
     units = list(_units(connection, plan_id, descent.kind))
     parameters = {"plan": plan_id, "origin": descent.origin, "run_id": run_id}
     if any("delete" in unit.actions for unit in units):
@@ -231,15 +235,15 @@ def _insert(rules: TableRules, backward: bool, types: dict[str, str]) -> Iterato
     planned_keys = ", ".join(_key_text(rules, key, "after") for key in rules.key)
     made_keys = ", ".join(f"made.{quoted(key)}::text" for key in rules.key)
     keys = ", ".join(quoted(key) for key in rules.key)
-    # A table that stands still cannot get such a row meanwhile.
-    if_free = "" if rules.locked else "on conflict do nothing"
+    # Whether the key is free is left to the table's own constraints: a look-up in a table that this statement fills,
+    # and of which nobody has statistics yet, would be done row by row.
     yield f"""
         with {rules.given} wanted as ({_wanted("insert", backward)}), made as (
             insert into {rules.table} {into}
             select {of_row}
             from wanted cross join lateral jsonb_populate_record(null::{rules.table}, wanted.after) as new
-            where {rules.guards(backward).insert} and not exists ({there})
-            {if_free} returning {keys}
+            where {rules.guards(backward).insert}
+            on conflict do nothing returning {keys}
         ), done as (
             -- `is true`: looked up by their hash. Joined, each would be compared with each, as the planner expects one.
             select wanted.id from wanted where (({planned_keys}) in (select {made_keys} from made)) is true

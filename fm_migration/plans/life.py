@@ -36,7 +36,9 @@ select count(*) as changes, count(*) || '-' || coalesce(sum(hashtextextended(
 from fm_migration.planned_change where plan_id = :plan
 """)
 #: Only of what a change is looked up by; the images before and after are wide.
-_ANALYZE = text("analyze fm_migration.planned_change (plan_id, table_name, action, row_id)")
+_ANALYZE = text("""
+analyze fm_migration.planned_change (plan_id, table_name, column_name, action, outcome, row_id, reverses)
+""")
 _FINISH = text("""
 update fm_migration.link_plan set hash = :hash, counts = cast(:counts as jsonb), doubts = :doubts
 where id = :plan

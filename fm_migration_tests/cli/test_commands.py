@@ -75,6 +75,23 @@ def test_a_reimport_is_healed_by_the_hook_and_taken_back_by_undo(imported: Place
         assert re.match(rf"plan {number}: [1-9]\d* rows are as they were before", undone.stdout)
     assert _visible(imported) == between
     assert run.invoke(app, ["undo", str(numbers[-1])]).stdout.startswith(f"plan {numbers[-1]}: 0 rows")
+    listed = run.invoke(app, ["plans"]).stdout
+    assert all(f"undo of {number}" in listed for number in numbers[-2:])
+
+
+def test_prune_drops_what_is_old_and_says_how_much(imported: Places) -> None:
+    run = CliRunner()
+    young = " ".join(run.invoke(app, ["prune"]).stdout.split())
+    assert young.endswith("0 that were applied more than 365 days ago: 0 changes dropped")
+    with psycopg.connect(imported.database_url) as connection:
+        connection.execute("update fm_migration.link_plan set applied_at = applied_at - interval '40 days'")
+        changes = connection.execute("select count(*) from fm_migration.planned_change").fetchone()
+    old = " ".join(run.invoke(app, ["prune", "--older-than", "30d"]).stdout.split())
+    assert old.endswith(f"more than 30 days ago: {changes[0] if changes else 0:,} changes dropped")
+    assert "cannot be undone any more" in " ".join(run.invoke(app, ["plans"]).stdout.split())
+    refused = run.invoke(app, ["prune", "--older-than", "a year"])
+    assert refused.exit_code != 0
+    assert "Write it as 365d" in str(refused.exception)
 
 
 def test_a_heal_in_the_middle_of_a_reimport_says_to_wait(imported: Places) -> None:
