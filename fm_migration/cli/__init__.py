@@ -118,7 +118,14 @@ def prepare() -> None:
 
 @app.command()
 def heal() -> None:
-    """Run the job heal_links now: for the end of the clinic's re-import script, which then waits for no sensor."""
+    """Heal now: for the end of the clinic's re-import script, which then waits for no sensor.
+
+    The links follow their patients at once; then the job heal_links does the rest and records all of it in Dagster.
+    """
+    from fm_migration.cli.links import follow
+
+    # Before Dagster is imported, which takes longer than the healing.
+    follow(_places(), console)
     from fm_migration.cli.instance import open_instance, prepare_dagster_home
     from fm_migration.cli.jobs import run_job
     from fm_migration.settings import load_settings

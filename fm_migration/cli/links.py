@@ -14,7 +14,7 @@ from fm_migration import plans, staging, undoing
 from fm_migration.drill import Rehearsal, rehearse
 from fm_migration.errors import SettingsError
 from fm_migration.ledger import schema
-from fm_migration.linking import decisions
+from fm_migration.linking import decisions, following
 from fm_migration.places import Places
 
 
@@ -48,6 +48,18 @@ def undo(places: Places, console: Console, plan: int) -> None:
         console.print(f"{len(done.left):,} rows were changed by somebody since, and left:")
         for row in done.left:
             console.print(f"  {row}", markup=False)
+
+
+def follow(places: Places, console: Console) -> None:
+    """Read the patients and let every link follow them."""
+    with places.engine.begin() as connection:
+        schema.require_current(connection)
+        staging.stage_patients(connection)
+    with places.engine.begin() as connection:
+        update = following.follow(connection, named=places.settings.link_columns)
+    console.print(f"{update.followed:,} links have followed their patients")
+    for problem in update.problems:
+        console.print(problem, style="yellow", markup=False)
 
 
 def settle(places: Places, console: Console, former: UUID, patient: UUID) -> None:
