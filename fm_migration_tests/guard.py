@@ -57,6 +57,9 @@ def stand_guard() -> None:
     if child != 0:
         _guard(child, folder)
     _control_process(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # What a shell starts in the background has SIGINT ignored. Dagster gives SIGTERM whatever SIGINT has, and then all
+    # that the tests start would ignore SIGTERM as well.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     _use_as_temporary_folder(folder)
 

@@ -154,6 +154,22 @@ def test_what_a_test_leaves_running_is_ended_and_the_result_stays(start: Start, 
     assert run.left_in_the_temporary_folder() == []
 
 
+#: A run in which Dagster has executed something, and which then starts a program.
+EXECUTING = """
+import subprocess, sys
+import dagster as dg
+from fm_migration_tests.guard import stand_guard
+stand_guard()
+dg.materialize([dg.asset(lambda: None, name="nothing")])
+sys.exit(subprocess.run(["sh", "-c", "kill -TERM $$; exit 0"]).returncode == 0)
+"""
+
+
+def test_what_a_run_in_the_background_starts_heeds_sigterm(start: Start) -> None:
+    run = start(["sh", "-c", f"trap '' INT; exec {sys.executable} -c '{EXECUTING}'"])
+    assert run.process.wait(PATIENCE_SECONDS) == 0, run.output.read_text("utf-8")
+
+
 def test_a_run_that_crashes_is_seen_to_have_crashed(start: Start) -> None:
     crashing = "import os; from fm_migration_tests.guard import stand_guard; stand_guard(); os.kill(os.getpid(), 11)"
     run = start([sys.executable, "-c", crashing])

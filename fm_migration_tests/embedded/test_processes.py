@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 import time
 
 import psutil
@@ -16,29 +17,42 @@ from fm_migration_tests.waiting import PATIENCE_SECONDS
 STUBBORN = "trap '' TERM; echo ready; while :; do sleep 0.1; done"
 
 
-def _start(script: str) -> subprocess.Popen[str]:
-    child = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True, start_new_session=True)
+#: Not in sh, which cannot trap what the process that starts it ignores.
+TIDY = """
+import signal, sys, time
+def tidy_up(*_):
+    time.sleep(0.3)
+    sys.exit(7)
+signal.signal(signal.SIGTERM, tidy_up)
+print("ready", flush=True)
+while True:
+    time.sleep(0.1)
+"""
+
+
+def _start(*command: str) -> subprocess.Popen[str]:
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     assert child.stdout is not None
     assert child.stdout.readline() == "ready\n"
     return child
 
 
 def test_a_child_that_does_not_heed_the_signal_is_killed_after_the_grace() -> None:
-    with _start(STUBBORN) as child:
+    with _start("sh", "-c", STUBBORN) as child:
         end_child(child, signal.SIGTERM, 0.2)
         assert child.returncode == -signal.SIGKILL
         end_child(child, signal.SIGTERM, 0.2)  # a second time, as a teardown after a failed test does
 
 
 def test_a_child_gets_its_grace() -> None:
-    with _start("trap 'sleep 0.3; exit 7' TERM; echo ready; while :; do sleep 0.1; done") as child:
+    with _start(sys.executable, "-c", TIDY) as child:
         end_child(child, signal.SIGTERM, PATIENCE_SECONDS)
         assert child.returncode == 7
 
 
 @pytest.mark.parametrize("leader", ["wait", "exit"], ids=["the first lives", "the first has ended"])
 def test_what_the_child_has_started_goes_with_its_session(leader: str) -> None:
-    with _start(f"({STUBBORN}) & {leader}") as child:
+    with _start("sh", "-c", f"({STUBBORN}) & {leader}") as child:
         started = in_session(child.pid)
         assert started
         end_child(child, signal.SIGTERM, 0.2, whole_session=True)
