@@ -270,10 +270,11 @@ def test_a_wait_that_takes_long_is_told_once(
     imported: Ticking, mailbox: list[bytes], letters: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By webhook with the reason, by mail without it."""
-    monkeypatch.setenv("FM_ALERT_AFTER", "0")
+    monkeypatch.setenv("FM_ALERT_AFTER", "0.001")
     imported.reimport()
     everything = imported.definitions.resolve_implicit_global_asset_job_def()
     record_run(imported.instance, everything, dg.DagsterRunStatus.STARTED, assets=["link_plan", "image_batches"])
+    assert mailbox == []
     for _ in range(3):
         assert imported.words() == "a run that writes links is on its way"
     (body,) = mailbox
@@ -290,7 +291,7 @@ def test_a_wait_that_takes_long_is_told_once(
 def test_a_webhook_that_refuses_is_told_of_the_wait_at_the_next_look(
     imported: Ticking, mailbox: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FM_ALERT_AFTER", "0")
+    monkeypatch.setenv("FM_ALERT_AFTER", "0.001")
     listening = settings().alert_url
     assert listening is not None
     imported.reimport()
@@ -298,12 +299,27 @@ def test_a_webhook_that_refuses_is_told_of_the_wait_at_the_next_look(
     record_run(imported.instance, everything, dg.DagsterRunStatus.STARTED, assets=["link_plan", "image_batches"])
     monkeypatch.setenv("FM_ALERT_URL", "http://127.0.0.1:9/nobody-listens")
     settings.cache_clear()
-    with pytest.raises(dg.Failure):
+    imported.words()
+    with pytest.raises(dg.Failure, match="ConnectError"):
         imported.tick()
     monkeypatch.setenv("FM_ALERT_URL", listening.get_secret_value())
     settings.cache_clear()
     assert imported.words()
     assert len(mailbox) == 1
+
+
+def test_a_wait_that_one_way_can_tell_is_told_once(
+    imported: Ticking, mailbox: list[bytes], letters: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the mail server is down, the webhook must not ring at every look."""
+    monkeypatch.setenv("FM_ALERT_AFTER", "0.001")
+    letters.refuses = {"MAIL": "451 try later"}
+    imported.reimport()
+    everything = imported.definitions.resolve_implicit_global_asset_job_def()
+    record_run(imported.instance, everything, dg.DagsterRunStatus.STARTED, assets=["link_plan", "image_batches"])
+    for _ in range(4):
+        imported.words()
+    assert (len(mailbox), letters.letters) == (1, [])
 
 
 # --- by e-mail --------------------------------------------------------------------------------------------------------

@@ -59,17 +59,38 @@ def mail_failures(context: dg.RunFailureSensorContext, settings: SettingsResourc
 
 
 def tell_of_waiting(values: Settings, job: str, reason: str) -> None:
-    """Tell a person, in the same ways as of a failed run, that a job has been waiting for a long time."""
-    if values.alert_url is not None:
-        import httpx
+    """Tell a person, in the same ways as of a failed run, that a job has been waiting for a long time.
 
-        message = f"waiting for longer than FM_ALERT_AFTER: {reason}"
-        body = {"job": job, "run_id": None, "message": message}
-        httpx.post(values.alert_url.get_secret_value(), json=body, timeout=10).raise_for_status()
-    if values.alert_email and values.smtp_url is not None:
-        server = MailServer.parse(values.smtp_url.get_secret_value())
-        text = f"{job} has been waiting for longer than FM_ALERT_AFTER.\n\nThe sensor in Dagster's UI says why.\n"
-        send(server, values.alert_email, f"fm_migration: {job} is waiting", text)
+    Where one way is open, another that is shut raises nothing: at the next look the first would tell it again.
+    """
+    ways = [_post_waiting] if values.alert_url is not None else []
+    ways += [_mail_waiting] if values.alert_email and values.smtp_url is not None else []
+    failures: list[Exception] = []
+    for tell in ways:
+        try:
+            tell(values, job, reason)
+        except Exception as error:
+            failures.append(error)
+    if failures and len(failures) == len(ways):
+        raise failures[0]
+
+
+def _post_waiting(values: Settings, job: str, reason: str) -> None:
+    if values.alert_url is None:
+        return
+    import httpx
+
+    message = f"waiting for longer than FM_ALERT_AFTER: {reason}"
+    body = {"job": job, "run_id": None, "message": message}
+    httpx.post(values.alert_url.get_secret_value(), json=body, timeout=10).raise_for_status()
+
+
+def _mail_waiting(values: Settings, job: str, _reason: str) -> None:
+    if values.smtp_url is None:
+        return
+    server = MailServer.parse(values.smtp_url.get_secret_value())
+    letter = f"{job} has been waiting for longer than FM_ALERT_AFTER.\n\nThe sensor in Dagster's UI says why.\n"
+    send(server, values.alert_email, f"fm_migration: {job} is waiting", letter)
 
 
 def _letter(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
