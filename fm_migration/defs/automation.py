@@ -19,7 +19,7 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver, S
 from dagster._core.definitions.declarative_automation.operators import AndAutomationCondition
 from dagster._core.definitions.events import AssetKeyPartitionKey
 
-from fm_migration.defs.limits import SHORT
+from fm_migration.defs.limits import FIRST, LONG, SHORT
 
 _GAVE_UP = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
@@ -95,42 +95,65 @@ def _made_after(
     return bool(records) and records[0].storage_id > storage_id and records[0].run_id != by_other_than
 
 
-def when_stale(months: dg.AssetSelection | None = None) -> dg.AutomationCondition[dg.AssetKey]:
+def when_stale() -> dg.AutomationCondition[dg.AssetKey]:
     """Re-materialize an asset that was made before and whose inputs have changed, with what hangs on it, in one run.
 
     One that was never made is a person's to start. A failed run is not repeated with the same inputs: the next try is
-    the sensor's, with its pauses. Inputs by month are left out of it: a month that is missing or on its way holds up
-    nothing, and a new one requests nothing.
+    the sensor's, with its pauses.
     """
-    if months is None:
-        return _condition(Stale())
-    return _condition(StaleApartFromMonths()).ignore(months)
+    follows = dg.AutomationCondition.any_deps_match(dg.AutomationCondition.will_be_requested())
+    return _condition(due=Stale() | follows, in_vain=FailedWithTheseInputs() & ~follows)
 
 
-def _condition(stale: Stale) -> AndAutomationCondition[dg.AssetKey]:
+def when_inputs_are_made(months: dg.AssetSelection) -> dg.AutomationCondition[dg.AssetKey]:
+    """The same in a run of its own, once no input is stale itself.
+
+    Inputs by month are left out of it: a month that is missing or on its way holds up nothing, and a new one requests
+    nothing.
+    """
+    inputs_are_made = ~dg.AutomationCondition.any_deps_match(Stale())
+    return _condition(due=StaleApartFromMonths() & inputs_are_made, in_vain=FailedWithTheseInputs()).ignore(months)
+
+
+def _condition(
+    due: dg.AutomationCondition[dg.AssetKey], in_vain: dg.AutomationCondition[dg.AssetKey]
+) -> AndAutomationCondition[dg.AssetKey]:
     condition = dg.AutomationCondition
-    follows = condition.any_deps_match(condition.will_be_requested())
     return (
-        (stale | follows)
+        due
+        & ~in_vain
         & ~condition.missing()
         & ~condition.any_deps_missing()
         & ~condition.any_deps_in_progress()
         & ~condition.in_progress()
-        & (~FailedWithTheseInputs() | follows)
         & condition.all_deps_blocking_checks_passed()
     ).with_label("made from older inputs, or from what is about to be made anew")
 
 
+_REPORTS = dg.AssetSelection.assets("orphan_report")
+
 automation = dg.AutomationConditionSensorDefinition(
     "automation",
     # With sources, because the plain selection of everything leaves them out.
-    target=dg.AssetSelection.all(include_sources=True),
+    target=dg.AssetSelection.all(include_sources=True) - _REPORTS,
     use_user_code_server=True,
     minimum_interval_seconds=5,
     emit_backfills=False,
     # WRITES_LINKS of assets/clinic.py, which imports this module. The tags of an asset's step are not those of its run:
-    # without them here, such a run would escape the limit of one. The other one is as for the job heal_links.
-    run_tags={"fm/writes": "links", **SHORT},
+    # without them here, such a run would escape the limit of one. The others are as for the job heal_links.
+    run_tags={"fm/writes": "links", **SHORT, **FIRST},
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Re-materializes what was made from older inputs, for people who materialize something by hand.",
+)
+
+# A sensor of its own, because the tags of runs are its: nothing that heals may wait for a report.
+reports = dg.AutomationConditionSensorDefinition(
+    "reports",
+    target=_REPORTS,
+    use_user_code_server=True,
+    minimum_interval_seconds=10,
+    emit_backfills=False,
+    run_tags=LONG,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Makes a new report when the links, or what they were made from, are others than it tells of.",
 )

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from fm_migration.defs.assets.assurance import OUT_OF_DATE_AFTER, WARN_AFTER
+from fm_migration.defs.automation import automation, reports
 from fm_migration.defs.partitions import MONTH
 from fm_migration.defs.resources import RESOURCES
 from fm_migration.defs.schedules import nightly_report
@@ -38,7 +39,7 @@ class Watched:
         self.sample = sample
         self.definitions = definitions
         self.instance = instance
-        self.cursor: Any = None
+        self.cursors: dict[str, Any] = {}
 
     def run(self, *assets: str, job: str = "", **config: Any) -> dg.ExecuteInProcessResult:
         of_all = self.definitions.resolve_implicit_global_asset_job_def()
@@ -64,10 +65,16 @@ class Watched:
         return list(self.instance.get_dynamic_partitions(MONTH))
 
     def tick(self) -> set[str]:
-        result = dg.evaluate_automation_conditions(self.definitions, self.instance, cursor=self.cursor)
-        self.cursor = result.cursor
-        keys = self.definitions.resolve_asset_graph().get_all_asset_keys()
-        return {key.to_user_string() for key in keys if result.get_num_requested(key)}
+        """By either sensor, each of which looks at its own assets."""
+        requested = set()
+        for sensor in (automation, reports):
+            result = dg.evaluate_automation_conditions(
+                self.definitions, self.instance, sensor.asset_selection, cursor=self.cursors.get(sensor.name)
+            )
+            self.cursors[sensor.name] = result.cursor
+            keys = self.definitions.resolve_asset_graph().get_all_asset_keys()
+            requested |= {key.to_user_string() for key in keys if result.get_num_requested(key)}
+        return requested
 
     def do(self, statement: str) -> None:
         with psycopg.connect(self.sample.database_url) as connection:
@@ -211,13 +218,16 @@ def test_nothing_of_a_patient_reaches_the_event_log(imported: Watched) -> None:
 # --- automation and schedule ------------------------------------------------------------------------------------------
 
 
-def test_a_reimport_requests_the_report_in_the_same_run_as_the_links(imported: Watched) -> None:
+def test_a_reimport_requests_the_links_and_then_the_report(imported: Watched) -> None:
+    """One of the patients alone would tell of links that nobody has healed yet."""
     assert imported.tick() == set()
     imported.reimport()
     assert imported.run("patient_map").success
     requested = imported.tick()
-    assert requested == {"link_plan", "image_batches", "patient_links", "orphan_report"}
+    assert requested == {"patient_links", "link_plan", "image_batches"}
     assert imported.run(*requested).success
+    assert imported.tick() == {"orphan_report"}
+    assert imported.run("orphan_report").success
     assert imported.tick() == set()
 
 
@@ -270,6 +280,13 @@ def test_the_schedule_runs_by_itself_and_the_ui_tells_an_old_report(definitions:
     node = definitions.resolve_asset_graph().get(dg.AssetKey("orphan_report"))
     policy = node.freshness_policy
     assert (policy.warn_window.to_timedelta(), policy.fail_window.to_timedelta()) == (WARN_AFTER, OUT_OF_DATE_AFTER)  # type: ignore[union-attr]
-    # Nobody makes a report while links are written, and nobody writes links amid one.
-    jobs = [definitions.resolve_job_def(name) for name in ("report", "heal_links")]
-    assert jobs[0].tags["fm/writes"] == jobs[1].tags["fm/writes"] == "links"
+
+
+def test_no_report_makes_healing_wait(definitions: dg.Definitions) -> None:
+    """Runs that bear the tag wait for one another; and those of healing are taken from the queue before all others."""
+    report, heal = (definitions.resolve_job_def(name) for name in ("report", "heal_links"))
+    assert "fm/writes" not in report.tags
+    assert "fm/writes" not in (reports.run_tags or {})
+    assert heal.tags["fm/writes"] == "links"
+    others = [job for job in definitions.resolve_all_job_defs() if job.name != "heal_links"]
+    assert int(heal.tags["dagster/priority"]) > max(int(job.tags.get("dagster/priority", 0)) for job in others)

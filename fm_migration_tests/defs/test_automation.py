@@ -23,7 +23,7 @@ from fm_migration_tests.e2e.homes import homes
 from fm_migration_tests.e2e.runs import record_run
 from fm_migration_tests.places import use_places
 
-IMPORT = ("csv_metadata", "s3_inventory", "patient_map", "link_plan", "image_batches", "patient_links")
+IMPORT = ("csv_metadata", "s3_inventory", "patient_map", "patient_links", "link_plan", "image_batches")
 LINKS = {"link_plan", "image_batches", "patient_links"}
 #: Every race ends within so many ticks, or never.
 MOST_TICKS = 6
@@ -140,9 +140,28 @@ def test_a_changed_source_alone_requests_nothing(imported: Automated) -> None:
         imported.reimport()
 
 
-def test_a_half_imported_table_requests_nothing(imported: Automated) -> None:
+def test_a_half_imported_table_heals_who_is_back_and_then_the_others(
+    imported: Automated, whole: Callable[[], bool]
+) -> None:
+    at_home = imported.homes()
+    imported.reimport()
     with psycopg.connect(imported.database_url) as connection:
-        connection.execute("delete from patients where id in (select id from patients limit 20)")
+        connection.execute("create table late as select * from patients order by id limit 40")
+        connection.execute("delete from patients where id in (select id from late)")
+    assert imported.run("patient_map").success
+    imported.tick_until_quiet()
+    assert 0 < len(imported.homes()) < len(at_home)
+    assert imported.homes().items() <= at_home.items()
+    with psycopg.connect(imported.database_url) as connection:
+        connection.execute("insert into patients select * from late")
+    assert imported.run("patient_map").success
+    imported.tick_until_quiet()
+    assert whole()
+
+
+def test_patients_who_have_all_lost_their_ids_request_nothing(imported: Automated) -> None:
+    with psycopg.connect(imported.database_url) as connection:
+        connection.execute("update patients set filemaker_metadata = null")
     assert not imported.run("patient_map").success
     assert imported.tick() == set()
 
@@ -224,19 +243,17 @@ def test_a_reimport_between_the_run_and_the_next_tick_is_not_lost(
     assert whole()
 
 
-@pytest.mark.parametrize("table", ["images_batch", "documents_document"])
 def test_a_failed_run_is_repeated_when_an_input_was_made_anew_and_not_before(
-    imported: Automated, whole: Callable[[], bool], table: str
+    imported: Automated, whole: Callable[[], bool]
 ) -> None:
-    """The first fails at the plan, the second after the photographs, at the other links."""
     imported.reimport_and_map()
     with psycopg.connect(imported.database_url) as connection:
-        connection.execute(f"alter table {table} add check (object_id is null) not valid")
+        connection.execute("alter table images_batch add check (object_id is null) not valid")
     assert imported.tick_and_run() == LINKS
     assert not whole()
     assert [imported.tick() for _ in range(3)] == [set()] * 3
     with psycopg.connect(imported.database_url) as connection:
-        connection.execute(f"alter table {table} drop constraint {table}_object_id_check")
+        connection.execute("alter table images_batch drop constraint images_batch_object_id_check")
     assert imported.tick() == set()
     imported.reimport_and_map()
     imported.tick_until_quiet()

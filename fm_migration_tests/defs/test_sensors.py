@@ -1,6 +1,6 @@
 """The sensors, tick by tick, on the sample clinic and a real instance; runs are real ones in this process.
 
-What is decided in which state of the world is told in clinic/test_healing.py. Here it is seen in ticks.
+What is decided in which state of the world is told in watching/test_healing.py. Here it is seen in ticks.
 """
 
 from __future__ import annotations
@@ -25,6 +25,13 @@ from fm_migration_tests.e2e.runs import record_run
 from fm_migration_tests.smtp import Mailbox, mail_server
 
 IN_SYNC = "the links were made from the patients as they are"
+#: What reading the patients refuses: the importer writes the ids under another name, say.
+NOBODY_HAS_AN_ID = "update patients set filemaker_metadata = null"
+NEW_PATIENT = """
+insert into patients (id, first_name, last_name, archived, created_at, updated_at, filemaker_metadata)
+values (gen_random_uuid(), 'Kanarienvogel', 'Canary', false, now(), now(),
+        jsonb_build_object('filemaker_id', gen_random_uuid()))
+"""
 
 
 def test_before_the_first_import_it_names_the_job_to_start(untouched: Ticking) -> None:
@@ -56,29 +63,53 @@ def test_the_observation_of_the_patients_is_reported_with_their_fingerprint(impo
     assert (record.asset_observation.tags or {})["dagster/data_version"] == request.tags[FINGERPRINT_TAG]
 
 
-def test_a_half_empty_table_is_waited_for_and_told(imported: Ticking) -> None:
+def test_a_half_empty_table_is_told_and_waited_for(imported: Ticking) -> None:
     imported.execute("create table kept as select * from patients")
     imported.execute("delete from patients where id in (select id from patients order by id limit 20)")
-    said = imported.words()
-    assert "a re-import is under way" in said
-    assert "known patients are there" in said
-    imported.execute("delete from patients")
-    assert ": 0 of " in imported.words()
-    imported.execute("insert into patients select * from kept")
+    assert "known patients are missing; waiting until the table has stood still" in imported.words()
+    imported.execute("insert into patients select * from kept on conflict do nothing")
     assert imported.words() == IN_SYNC
 
 
-def test_a_few_missing_are_waited_for_until_the_table_stands_still(
+def test_a_reimport_that_is_never_finished_heals_who_is_back_and_then_the_others(
     imported: Ticking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FM_TOLERATED_MISSING", "0.2")
-    imported.reimport()
-    imported.execute(
-        "delete from patients where id = (select id from patients where filemaker_metadata is not null limit 1)"
-    )
-    assert "waiting until the table has stood still" in imported.words()
     monkeypatch.setenv("FM_HEAL_SETTLE_SECONDS", "0")
-    assert imported.requested()
+    at_home = imported.homes()
+    imported.reimport()
+    imported.execute("create table late as select * from patients order by id limit 40")
+    imported.execute("delete from patients where id in (select id from late)")
+    assert imported.follow(imported.requested()).success
+    healed = imported.homes()
+    assert 0 < len(healed) < len(at_home)
+    assert healed.items() <= at_home.items()
+    assert imported.words() == IN_SYNC
+    imported.execute("insert into patients select * from late")
+    assert imported.follow(imported.requested()).success
+    assert imported.homes() == at_home
+
+
+def test_a_newly_registered_patient_starts_no_run_and_is_in_the_history(imported: Ticking) -> None:
+    known = "select count(*) from fm_migration.patient_identity where ended is null"
+    before, runs = imported.ask(known), len(imported.instance.get_runs())
+    imported.execute(NEW_PATIENT)
+    assert imported.words() == "new patients were registered; no link and no photograph waits for them"
+    assert imported.ask(known) == before + 1
+    assert imported.words() == IN_SYNC
+    assert len(imported.instance.get_runs()) == runs
+
+
+def test_a_healing_that_a_person_has_undone_stays_undone_until_the_patients_change(imported: Ticking) -> None:
+    imported.reimport()
+    assert imported.follow(imported.requested()).success
+    healed = imported.homes()
+    plan = imported.ask("select max(id) from fm_migration.link_plan where kind = 'links' and applied_at is not null")
+    assert imported.run("undo_plan", config={"ops": {"undo": {"config": {"plan": plan}}}}).success
+    assert imported.homes() != healed
+    assert imported.words().startswith(f"plan {plan} has led the links to these patients, and a person has undone it")
+    assert imported.run("heal_links").success
+    assert imported.homes() == healed
+    assert imported.words() == IN_SYNC
 
 
 @pytest.mark.parametrize("status", [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED])
@@ -104,11 +135,9 @@ def test_a_run_of_something_else_is_not_waited_for(imported: Ticking) -> None:
     assert imported.requested()
 
 
-@pytest.mark.parametrize("table", ["images_batch", "documents_document"])
-def test_a_failed_run_is_repeated_after_a_pause_that_grows(imported: Ticking, table: str) -> None:
-    """The second fails after the photographs are linked already."""
+def test_a_failed_run_is_repeated_after_a_pause_that_grows(imported: Ticking) -> None:
     imported.reimport()
-    imported.execute(f"alter table {table} add constraint broken check (object_id is null) not valid")
+    imported.execute("alter table images_batch add constraint broken check (object_id is null) not valid")
     tags = imported.requested().tags
     assert not imported.run("heal_links", tags).success
     assert "healing has failed 1 times for this state" in imported.words()
@@ -117,10 +146,22 @@ def test_a_failed_run_is_repeated_after_a_pause_that_grows(imported: Ticking, ta
     assert "healing has failed 2 times for this state" in said
     assert "Next try at " in said
     # Another change is another state: it is not kept waiting for what went wrong before.
-    imported.execute(f"alter table {table} drop constraint broken")
+    imported.execute("alter table images_batch drop constraint broken")
     imported.reimport()
     assert imported.run("heal_links", imported.requested().tags).success
     assert imported.words() == IN_SYNC
+
+
+def test_a_table_that_cannot_be_written_fails_its_check_by_name_and_holds_up_no_other(imported: Ticking) -> None:
+    at_home = imported.homes()
+    imported.reimport()
+    imported.execute("alter table documents_document add constraint broken check (object_id is null) not valid")
+    result = imported.follow(imported.requested())
+    assert result.success
+    (check,) = [one for one in result.get_asset_check_evaluations() if one.check_name == "every_table_can_be_written"]
+    assert not check.passed
+    assert (check.description or "").startswith("documents_document.object_id: ")
+    assert at_home.keys() - imported.homes().keys() == {key for key in at_home if key.startswith("document")}
 
 
 def test_a_run_that_lost_its_machine_is_ended_and_repeated(imported: Ticking) -> None:
@@ -184,7 +225,7 @@ def _tell(ticking: Ticking, result: dg.ExecuteInProcessResult, sensor: Any = tel
 
 def test_a_failed_run_is_told_with_its_remedy_and_without_patients(imported: Ticking, mailbox: list[bytes]) -> None:
     imported.execute("update patients set first_name = 'Kanarienvogel', last_name = 'Canary'")
-    imported.execute("delete from patients where id in (select id from patients order by id limit 20)")
+    imported.execute(NOBODY_HAS_AN_ID)
     result = imported.run("heal_links")
     assert not result.success
     _tell(imported, result)
@@ -192,7 +233,7 @@ def test_a_failed_run_is_told_with_its_remedy_and_without_patients(imported: Tic
     told = json.loads(body)
     assert set(told) == {"job", "run_id", "message"}
     assert (told["job"], told["run_id"]) == ("heal_links", result.run_id)
-    assert "Wait until the re-import is done" in told["message"]
+    assert "See that filemaker_metadata still holds it" in told["message"]
     assert b"Kanarienvogel" not in body
     assert b"Canary" not in body
 
@@ -208,7 +249,7 @@ def test_a_driver_that_quotes_a_row_is_not_quoted(imported: Ticking, mailbox: li
 
 
 def test_without_a_webhook_nothing_is_told(imported: Ticking) -> None:
-    imported.execute("delete from patients")
+    imported.execute(NOBODY_HAS_AN_ID)
     _tell(imported, imported.run("heal_links"))
 
 
@@ -217,12 +258,68 @@ def test_a_webhook_that_refuses_fails_the_tick_so_that_it_is_tried_again(
 ) -> None:
     monkeypatch.setenv("FM_ALERT_URL", "http://127.0.0.1:9/nobody-listens")
     settings.cache_clear()
-    imported.execute("delete from patients")
+    imported.execute(NOBODY_HAS_AN_ID)
     result = imported.run("heal_links")
     with pytest.raises(httpx.ConnectError) as failure:
         _tell(imported, result)
     assert "Canary" not in str(failure.value)
     assert mailbox == []
+
+
+def test_a_wait_that_takes_long_is_told_once(
+    imported: Ticking, mailbox: list[bytes], letters: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By webhook with the reason, by mail without it."""
+    monkeypatch.setenv("FM_ALERT_AFTER", "0.001")
+    imported.reimport()
+    everything = imported.definitions.resolve_implicit_global_asset_job_def()
+    record_run(imported.instance, everything, dg.DagsterRunStatus.STARTED, assets=["link_plan", "image_batches"])
+    assert mailbox == []
+    for _ in range(3):
+        assert imported.words() == "a run that writes links is on its way"
+    (body,) = mailbox
+    assert json.loads(body) == {
+        "job": "heal_links",
+        "run_id": None,
+        "message": "waiting for longer than FM_ALERT_AFTER: a run that writes links is on its way",
+    }
+    (letter,) = letters.letters
+    assert "Subject: fm_migration: heal_links is waiting" in letter
+    assert "heal_links has been waiting for longer than FM_ALERT_AFTER." in letter
+
+
+def test_a_webhook_that_refuses_is_told_of_the_wait_at_the_next_look(
+    imported: Ticking, mailbox: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FM_ALERT_AFTER", "0.001")
+    listening = settings().alert_url
+    assert listening is not None
+    imported.reimport()
+    everything = imported.definitions.resolve_implicit_global_asset_job_def()
+    record_run(imported.instance, everything, dg.DagsterRunStatus.STARTED, assets=["link_plan", "image_batches"])
+    monkeypatch.setenv("FM_ALERT_URL", "http://127.0.0.1:9/nobody-listens")
+    settings.cache_clear()
+    imported.words()
+    with pytest.raises(dg.Failure, match="ConnectError"):
+        imported.tick()
+    monkeypatch.setenv("FM_ALERT_URL", listening.get_secret_value())
+    settings.cache_clear()
+    assert imported.words()
+    assert len(mailbox) == 1
+
+
+def test_a_wait_that_one_way_can_tell_is_told_once(
+    imported: Ticking, mailbox: list[bytes], letters: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the mail server is down, the webhook must not ring at every look."""
+    monkeypatch.setenv("FM_ALERT_AFTER", "0.001")
+    letters.refuses = {"MAIL": "451 try later"}
+    imported.reimport()
+    everything = imported.definitions.resolve_implicit_global_asset_job_def()
+    record_run(imported.instance, everything, dg.DagsterRunStatus.STARTED, assets=["link_plan", "image_batches"])
+    for _ in range(4):
+        imported.words()
+    assert (len(mailbox), letters.letters) == (1, [])
 
 
 # --- by e-mail --------------------------------------------------------------------------------------------------------
@@ -238,7 +335,7 @@ def letters(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
 
 def test_a_failed_run_is_mailed_with_counts_and_no_message(imported: Ticking, letters: Mailbox) -> None:
     imported.execute("update patients set first_name = 'Kanarienvogel', last_name = 'Canary'")
-    imported.execute("delete from patients where id in (select id from patients order by id limit 20)")
+    imported.execute(NOBODY_HAS_AN_ID)
     result = imported.run("heal_links")
     _tell(imported, result, mail_failures)
     (letter,) = letters.letters
@@ -247,7 +344,7 @@ def test_a_failed_run_is_mailed_with_counts_and_no_message(imported: Ticking, le
     assert f"Run {result.run_id} of heal_links has failed." in letter
     assert "Failed: patient_map, after 1 tries." in letter
     assert "Runs of heal_links in the last 24 hours: 1 failure." in letter
-    for told in ("Kanarienvogel", "Canary", "re-import", "patients"):
+    for told in ("Kanarienvogel", "Canary", "filemaker_metadata", "patients"):
         assert told not in letter
 
 
@@ -255,7 +352,7 @@ def test_a_mail_server_that_refuses_fails_the_tick_so_that_it_is_tried_again(
     imported: Ticking, letters: Mailbox
 ) -> None:
     letters.refuses = {"MAIL": "451 try later"}
-    imported.execute("delete from patients")
+    imported.execute(NOBODY_HAS_AN_ID)
     result = imported.run("heal_links")
     with pytest.raises(dg.Failure, match="it answers 451"):
         _tell(imported, result, mail_failures)
@@ -268,6 +365,6 @@ def test_without_addresses_nothing_is_mailed(
     imported: Ticking, letters: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FM_ALERT_EMAIL", "")
-    imported.execute("delete from patients")
+    imported.execute(NOBODY_HAS_AN_ID)
     _tell(imported, imported.run("heal_links"), mail_failures)
     assert not letters.letters

@@ -85,5 +85,5 @@ def test_both_shapes_of_the_metadata_column_hold_the_same_id(
         connection.execute(ADD_PATIENT, [patient, '{"filemaker_id": "5F1B7A52-0C4E-4C57-9A77-0D1E5B0A2C11"}'])
     as_object = _versions(definitions, instance)["patients"]
     with psycopg.connect(clinic_database) as connection:
-        connection.execute("update patients set filemaker_metadata = to_jsonb(lower(filemaker_metadata::text))")
+        connection.execute("update patients set filemaker_metadata = to_jsonb(filemaker_metadata::text)")
     assert _versions(definitions, instance)["patients"] == as_object

@@ -118,16 +118,28 @@ def test_an_empty_export_fails_its_blocking_check_and_keeps_the_rows(clinic: Sam
     assert rows == clinic.truth["totals"]["rows"]
 
 
-def test_a_reimport_under_way_fails_its_blocking_check(clinic: SampleClinic, run: Any) -> None:
+def test_a_reimport_under_way_is_told_and_stops_nothing(clinic: SampleClinic, run: Any) -> None:
     run()
     with psycopg.connect(clinic.database_url) as connection:
         connection.execute("delete from patients where id in (select id from patients limit 20)")
     result = run("patient_map")
+    assert result.success
+    assert _checks(result)["patients_are_plausible"]
+    assert not _checks(result)["no_reimport_under_way"]
+    figures = _metadata(result, "patient_map")
+    assert 0 < figures["known"] - figures["known_present"] <= 20
+    assert figures["ended"] == 20
+
+
+def test_ids_that_are_all_gone_fail_the_blocking_check(clinic: SampleClinic, run: Any) -> None:
+    """The importer writes them under another name, say. Nothing is changed."""
+    run()
+    with psycopg.connect(clinic.database_url) as connection:
+        connection.execute("update patients set filemaker_metadata = '{}'")
+    result = run("patient_map")
     assert not result.success
-    assert _checks(result) == {"no_reimport_under_way": False}
-    assert "Wait until the re-import is done" in _failure(result, "patient_map")
-    accepted = run("patient_map", config={"patient_map": {"accept_missing": True}})
-    assert accepted.success
+    assert _checks(result) == {"patients_are_plausible": False}
+    assert "none of the" in _failure(result, "patient_map")
 
 
 def test_a_message_of_the_driver_never_reaches_the_event_log(clinic: SampleClinic, run: Any) -> None:

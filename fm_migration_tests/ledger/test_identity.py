@@ -54,9 +54,7 @@ def _rows(engine: Engine) -> list[Any]:
 
 
 def _history(engine: Engine) -> set[Tenure]:
-    return {
-        Tenure(row.patient_id, row.filemaker_id, row.began, row.ended or None, row.ending) for row in _rows(engine)
-    }
+    return {Tenure(row.patient_id, row.filemaker_id, row.began, row.ended or None, row.ending) for row in _rows(engine)}
 
 
 def _marks(engine: Engine, patient: uuid.UUID) -> set[str]:
@@ -127,7 +125,7 @@ def test_a_restored_backup_begins_another_tenure_of_the_same(engine: Engine) -> 
     }
 
 
-# --- how an id is written ----------------------------------------------------------------------------------------------
+# --- how an id is written ---------------------------------------------------------------------------------------------
 
 
 def test_an_id_that_is_written_in_another_case_is_the_same_tenure(engine: Engine) -> None:
@@ -162,7 +160,7 @@ def test_an_id_that_is_no_uuid_is_counted_and_stops_nothing(engine: Engine) -> N
     }  # fmt: skip
 
 
-# --- whose alone -------------------------------------------------------------------------------------------------------
+# --- whose alone ------------------------------------------------------------------------------------------------------
 
 
 def test_two_who_share_an_id_are_marked_and_counted(engine: Engine) -> None:
@@ -218,7 +216,7 @@ def test_who_stays_away_for_longer_than_any_reimport_is_not_awaited_any_more(eng
 
 
 def test_an_id_that_passes_to_somebody_who_was_there_before_is_marked_for_ever(engine: Engine) -> None:
-    """One patient goes, and another who was there all the time gets the id: corrected after a re-import, or recycled."""
+    """One patient goes; another, who was there all the time, gets the id: corrected after a re-import, or recycled."""
     person, gone, heir, again = _ids(4)
     _seen(engine, (gone, person), (heir, heir))
     _seen(engine, (heir, heir))
@@ -235,7 +233,7 @@ def test_an_id_that_comes_to_a_new_row_has_not_passed(engine: Engine) -> None:
     assert _marks(engine, present) == set()
 
 
-# --- tables that are half full -----------------------------------------------------------------------------------------
+# --- tables that are half full ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("left", [0, 60, 97])
@@ -274,7 +272,7 @@ def test_ids_that_are_all_lost_at_once_are_no_correction(engine: Engine) -> None
     assert _history(engine) == before
 
 
-# --- who waits for whom ------------------------------------------------------------------------------------------------
+# --- who waits for whom -----------------------------------------------------------------------------------------------
 
 
 def _concerns_nobody(engine: Engine) -> bool:
@@ -309,7 +307,7 @@ def test_whoever_somebody_waits_for_concerns_somebody(engine: Engine, what: str)
     assert not _concerns_nobody(engine)
 
 
-# --- rights ------------------------------------------------------------------------------------------------------------
+# --- rights -----------------------------------------------------------------------------------------------------------
 
 
 def test_reading_is_all_it_needs_of_the_clinics_tables(engine: Engine) -> None:
@@ -337,7 +335,7 @@ def test_reading_is_all_it_needs_of_the_clinics_tables(engine: Engine) -> None:
             connection.execute(text(f"drop role {role}"))
 
 
-# --- whatever comes and goes --------------------------------------------------------------------------------------------
+# --- whatever comes and goes ------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -353,6 +351,6 @@ def test_the_history_is_all_that_was_ever_seen(engine: Engine, generations: list
         present = {(uuid.UUID(int=1000 + 10 * p + version), people[p]) for p, version in generation.items()}
         for pair in there.keys() - present:
             expected.add(Tenure(*pair, there.pop(pair), number, "gone"))
-        there |= {pair: number for pair in present - there.keys()}
+        there |= dict.fromkeys(present - there.keys(), number)
         _seen(engine, *present)
         assert _history(engine) == expected | {Tenure(*pair, began) for pair, began in there.items()}

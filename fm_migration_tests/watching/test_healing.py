@@ -1,4 +1,4 @@
-"""When links follow: every reason to wait has its words, nothing is waited for in vain, and a long wait is told once."""
+"""When links follow: every reason to wait has its words, nobody waits in vain, and a long wait is told once."""
 
 from __future__ import annotations
 
@@ -44,9 +44,13 @@ def test_changed_patients_who_are_all_there_start_a_run_at_once() -> None:
         (replace(CHANGED, known_present=60), {}, "40 of 100 known patients are missing; waiting until the table has"),
         (replace(CHANGED, known_present=0), {}, "100 of 100 known patients are missing"),
         (replace(CHANGED, known_present=99), {}, "stood still for 0:00:05, at most 0:01:00"),
-        (CHANGED, {"run_is_active": True}, "a run that writes links is active"),
+        (CHANGED, {"run_is_active": True}, "a run that writes links is on its way"),
         (CHANGED, {"failures": Failures(1, NOW)}, "has failed 1 times for this state; the failed run says what to do"),
-        (replace(CHANGED, consumed="new", undone_plan=7), {}, "plan 7 has led the links to these patients, and a person"),
+        (
+            replace(CHANGED, consumed="new", undone_plan=7),
+            {},
+            "plan 7 has led the links to these patients, and a person",
+        ),
     ],
 )
 def test_each_reason_to_wait_is_said(patients: Patients, options: dict[str, Any], words: str) -> None:
@@ -73,11 +77,13 @@ def test_a_table_that_still_moves_starts_its_time_anew() -> None:
 
 
 def test_a_table_that_never_stands_still_is_waited_for_a_minute() -> None:
-    last, starts = None, []
+    last: Observation | None = None
+    starts: list[int] = []
     for second in range(0, 90, 2):
         moving = replace(CHANGED, fingerprint=f"state {second}", known_present=second)
         decision = _decide(moving, last, _later(second))
-        last, starts = decision.observation, [*starts, *([second] if decision.start else [])]
+        last = decision.observation
+        starts += [second] if decision.start else []
     assert starts[0] == LONGEST_WAIT.total_seconds() == 60
 
 
@@ -131,11 +137,13 @@ def test_a_long_wait_is_told_once() -> None:
 
 
 def test_a_wait_that_moves_is_one_wait() -> None:
-    last, told = None, []
+    last: Observation | None = None
+    told: list[int] = []
     for minute in range(60):
         moving = replace(CHANGED, fingerprint=f"state {minute}")
         decision = _decide(moving, last, NOW + timedelta(minutes=minute), run_is_active=True)
-        last, told = decision.observation, [*told, *([minute] if decision.alarm else [])]
+        last = decision.observation
+        told += [minute] if decision.alarm else []
     assert told == [10]
 
 
@@ -171,7 +179,7 @@ def test_a_run_that_is_started_raises_no_alarm() -> None:
     assert (decision.start, decision.alarm) == (True, False)
 
 
-# --- what is remembered ------------------------------------------------------------------------------------------------
+# --- what is remembered -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from fm_migration.defs.automation import when_stale
+from fm_migration.defs.automation import when_inputs_are_made
 from fm_migration.defs.catalogue import OWNERS, column_lineage, problem_table, storage, table_metadata
 from fm_migration.defs.failures import readable_failures
 from fm_migration.defs.limits import RETRY
@@ -56,7 +56,7 @@ LINEAGE = column_lineage(
     tags={"domain": "assurance", **storage("postgres")},
     pool="database",
     retry_policy=RETRY,
-    automation_condition=when_stale(months=dg.AssetSelection.assets("thumbnails")),
+    automation_condition=when_inputs_are_made(months=dg.AssetSelection.assets("thumbnails")),
     freshness_policy=dg.FreshnessPolicy.time_window(fail_window=OUT_OF_DATE_AFTER, warn_window=WARN_AFTER),
     description="What is not as it should be between export, bucket and app: one row of fm_migration.finding per "
     "subject and class, with first and last seen, evidence by our own ids, and what to do. Computed from the newest "

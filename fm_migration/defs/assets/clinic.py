@@ -365,7 +365,7 @@ def image_batches(
                 "visible_before": before,
                 "visible": done.visible,
                 "dagster/column_lineage": column_lineage(
-                    link_plan={"id": ("batch_id",), "object_id": ("patient_id",), "uploaded_at": ("taken_on",)}
+                    link_plan={"id": ("batch_id",), "object_id": ("person",), "uploaded_at": ("taken_on",)}
                 ),
             },
             check_results=[

@@ -7,7 +7,9 @@ No `from __future__ import annotations` here: Dagster reads the types of resourc
 """
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import dagster as dg
 from dagster._core.execution.stats import StepEventStatus
@@ -59,17 +61,35 @@ def mail_failures(context: dg.RunFailureSensorContext, settings: SettingsResourc
 
 
 def tell_of_waiting(values: Settings, job: str, reason: str) -> None:
-    """Tell a person, in the same ways as of a failed run, that a job has been waiting for a long time."""
-    if values.alert_url is not None:
-        import httpx
+    """Tell a person, in the same ways as of a failed run, that a job has been waiting for a long time.
 
-        message = f"waiting for longer than FM_ALERT_AFTER: {reason}"
-        body = {"job": job, "run_id": None, "message": message}
-        httpx.post(values.alert_url.get_secret_value(), json=body, timeout=10).raise_for_status()
+    Where one way is open, another that is shut raises nothing: at the next look the first would tell it again.
+    """
+    ways: list[Callable[[], None]] = []
+    if values.alert_url is not None:
+        ways.append(partial(_post_waiting, values.alert_url.get_secret_value(), job, reason))
     if values.alert_email and values.smtp_url is not None:
-        server = MailServer.parse(values.smtp_url.get_secret_value())
-        text = f"{job} has been waiting for longer than FM_ALERT_AFTER.\n\nThe sensor in Dagster's UI says why.\n"
-        send(server, values.alert_email, f"fm_migration: {job} is waiting", text)
+        ways.append(partial(_mail_waiting, values.smtp_url.get_secret_value(), values.alert_email, job))
+    failures: list[Exception] = []
+    for tell in ways:
+        try:
+            tell()
+        except Exception as error:
+            failures.append(error)
+    if failures and len(failures) == len(ways):
+        raise failures[0]
+
+
+def _post_waiting(url: str, job: str, reason: str) -> None:
+    import httpx
+
+    message = f"waiting for longer than FM_ALERT_AFTER: {reason}"
+    httpx.post(url, json={"job": job, "run_id": None, "message": message}, timeout=10).raise_for_status()
+
+
+def _mail_waiting(server: str, addresses: Sequence[str], job: str) -> None:
+    letter = f"{job} has been waiting for longer than FM_ALERT_AFTER.\n\nThe sensor in Dagster's UI says why.\n"
+    send(MailServer.parse(server), addresses, f"fm_migration: {job} is waiting", letter)
 
 
 def _letter(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
