@@ -630,6 +630,10 @@ select candidate.photo, match.image, match.evidence, match.batch_id as present_b
                     when batch_owner.ours and batch_owner.placed_once then 'unsettled'
                     else 'placed_by_staff' end
            when batch_owner.batch_id is null or batch_owner.nobody then 'move'
+           -- We had put it with somebody who is gone, and the row names somebody else now.
+           when batch_owner.owner is null and batch_owner.ours and batch_owner.placed_once
+                and batch_owner.gone_id is distinct from candidate.filemaker_id
+                and coalesce((written.written ->> 'batch_id')::uuid, known.agreed_in) = match.batch_id then 'move'
            -- Its patient is gone and nobody follows for certain: whose this is, a person must say.
            when batch_owner.owner is null then
                case when batch_owner.ours or (batch_owner.gone_id is not null and not batch_owner.placed_once)

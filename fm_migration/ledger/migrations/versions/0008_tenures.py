@@ -253,8 +253,8 @@ from fm_migration.planned_change
 where table_name = 'images_image' and action in ('insert', 'delete') and outcome in ('applied', 'already')
 order by row_id, applied_at desc, id desc;
 comment on view fm_migration.made_or_removed is
-    'What we did last to an image of the app, making it or removing it. One that we made and that is gone was deleted by '
-    'somebody else.';
+    'What we did last to an image of the app, making it or removing it. One that we made and that is gone was deleted '
+    'by somebody else.';
 
 create view fm_migration.photo_status as
 select photo.*, csv.row_number, coalesce(holder.patient_id, self.patient_id) as patient_id,
