@@ -39,8 +39,15 @@ IMAGE_COLUMNS = (
 JOURNAL: tuple[LiteralString, ...] = tuple(
     f"fm_migration.{name}"
     for name in (
-        "patient_identity", "patient_read", "link_plan", "photo", "recognition", "placement", "planned_change",
-        "last_written", "consumed",
+        "patient_identity",
+        "patient_read",
+        "link_plan",
+        "photo",
+        "recognition",
+        "placement",
+        "planned_change",
+        "last_written",
+        "consumed",
     )
 )
 

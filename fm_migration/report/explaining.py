@@ -24,7 +24,8 @@ from fm_migration.report import wording
 from fm_migration.report.answers import Explanation, Found, Reason
 from fm_migration.report.classes import FindingClass, Severity
 from fm_migration.report.gathering import WAYS, Records
-from fm_migration.report.hops import Walk, walk
+from fm_migration.report.hops import GONE, Walk, finding_of_gone, said_of_gone, walk
+from fm_migration.report.known import Home, Tenure
 from fm_migration.report.recognising import Kind, Subject, recognise
 from fm_migration.settings import Settings
 
@@ -75,25 +76,26 @@ class _Explaining:
         ways = ("filemaker_id", "uuid", "history") if self._subject.kind is Kind.CONTACT else WAYS
         home = self._records.homes([one], ways)[one]
         ids = [row["id"] for row in self._records.ask("person", ids=[one, *home.patients])]
-        rows = [row["row_number"] for row in self._records.ask("rows_of_person", ids=ids)]
+        rows = [row["row_number"] for row in self._records.ask("rows_of_person", ids=ids, patients=home.patients)]
         images = [row["id"] for row in self._records.ask("images_of_person", ids=ids)]
         walks = _once_each(self._walks(rows=rows, images=images))
         shown = [one_walk for one_walk in walks if wording.shows_at(one_walk, home.patients)]
         reasons = wording.reasons(walks, home.patients)
         batches = self._records.ask("batches_of_person", ids=ids)[0]["batches"]
-        headline = self._headline_of_person(home.patients, home.way, walks, len(shown), reasons, batches)
-        return self._answer(headline, walks, patients=home.patients, visible=len(shown), reasons=reasons)
+        headline = self._headline_of_person(home, walks, len(shown), reasons, batches)
+        return self._answer(
+            headline,
+            walks,
+            patients=home.patients,
+            visible=len(shown),
+            reasons=reasons,
+            tenures=_changes(self._records.tenures(ids)),
+        )
 
     def _headline_of_person(
-        self,
-        patients: Sequence[UUID],
-        way: str,
-        walks: Sequence[Walk],
-        shown: int,
-        reasons: Sequence[Reason],
-        batches: int,
+        self, home: Home, walks: Sequence[Walk], shown: int, reasons: Sequence[Reason], batches: int
     ) -> str:
-        who = self._who(patients, way)
+        who = self._who(home)
         said = "; ".join(
             f"{reason.because} ({reason.photographs:,} of {len(walks):,} photographs)" for reason in reasons
         )
@@ -108,11 +110,13 @@ class _Explaining:
             return f"{who} {shown:,} of {len(walks):,} photographs; not visible: {said}."
         return f"{who} all {shown:,} photographs of theirs." if shown > 1 else f"{who} the one photograph of theirs."
 
-    def _who(self, patients: Sequence[UUID], way: str) -> str:
-        name = self._subject.name
+    def _who(self, home: Home) -> str:
+        name, patients, way = self._subject.name, home.patients, home.way
         if not patients and self._records.world.reimport is not None:
             present, known = self._records.world.reimport
             return f"A re-import is under way ({present:,} of {known:,} patients are there), so {name} shows"
+        if not patients and home.why not in ("", "never_seen"):
+            return f"No patient of the app has the id {name}, {GONE[home.why]}, so it shows"
         if not patients:
             return f"No patient of the app has the id {name}, so it shows"
         if len(patients) > 1:
@@ -133,16 +137,24 @@ class _Explaining:
         lives = facts["of_patients"] and home.way == "uuid"
         shown = sum(one.visible for one in walks)
         reasons = wording.reasons(walks, None)
-        findings = list(self._findings_of_batch(facts, lives))
+        findings = list(self._findings_of_batch(facts, lives, home))
         headline = f"Batch {self._subject.name} " + wording.said_of_batch(dict(facts), lives, shown, reasons)
         patients = home.patients if facts["of_patients"] else ()
-        return self._answer(headline, walks, patients=patients, visible=shown, reasons=reasons, further=findings)
+        tenures = () if lives or not facts["of_patients"] else self._tenures_of(facts["owner"], home)
+        return self._answer(
+            headline, walks, patients=patients, visible=shown, reasons=reasons, further=findings, tenures=tenures
+        )
 
-    def _findings_of_batch(self, facts: Any, lives: bool) -> Iterable[Found]:
+    def _tenures_of(self, former: UUID, home: Home) -> tuple[Tenure, ...]:
+        """What is known of a former patient: who held the same ids since when."""
+        ids = [row["id"] for row in self._records.ask("person", ids=[former, *home.patients])]
+        return self._records.tenures(ids)
+
+    def _findings_of_batch(self, facts: Any, lives: bool, home: Home) -> Iterable[Found]:
         subject, has, says = str(self._subject), facts["has"], facts["says"]
         if facts["of_patients"] and not lives and self._records.world.reimport is None:
-            said = f"it belongs to {facts['owner']}, who is not in the app"
-            yield self._found(FindingClass.BATCH_WITHOUT_PATIENT, subject, said)
+            said = f"it belongs to {facts['owner']}, {said_of_gone(home)}"
+            yield self._found(finding_of_gone(home, facts["given"]), subject, said)
         if says != has:
             yield self._found(FindingClass.COUNT_WRONG, subject, f"it says {says:,} images and has {has:,}")
         if not has:
@@ -205,8 +217,14 @@ class _Explaining:
             headline = (
                 f"Object {key} is a further file of a photograph that uses {original}. {wording.headline_of(walks[0])}"
             )
+            said = f"{original} is the one that is shown"
+            second = self._found(FindingClass.SECOND_ORIGINAL, f"object {key}", said)
             return self._answer(
-                headline, walks, visible=sum(one.visible for one in walks), reasons=wording.reasons(walks, None)
+                headline,
+                walks,
+                visible=sum(one.visible for one in walks),
+                reasons=wording.reasons(walks, None),
+                further=[second] if stored is not None else (),
             )
         return self._of_photographs(self._walks(keys=[key]))
 
@@ -240,14 +258,11 @@ class _Explaining:
         where = f"The link {self._subject.name} points at"
         if home.way == "uuid":
             return self._answer(f"{where} patient {points_at}, who is in the app.", (), patients=home.patients)
-        said = f"{column} is {points_at}, who is not in the app"
-        if home.one is not None:
-            said += f"; it is a former UUID of patient {home.one}"
-        finding = self._found(FindingClass.LINK_WITHOUT_PATIENT, str(self._subject), said)
-        headline = f"{where} {points_at}, who is not in the app" + (
-            f": it is a former UUID of patient {home.one}." if home.one else "."
-        )
-        return self._answer(headline, (), patients=home.patients, further=[finding])
+        who = f"{points_at}, who is not in the app: it is {said_of_gone(home)}"
+        kind = FindingClass.LINK_AMBIGUOUS if home.ambiguous else FindingClass.LINK_WITHOUT_PATIENT
+        finding = self._found(kind, str(self._subject), f"{column} is {who}")
+        tenures = self._tenures_of(points_at, home)
+        return self._answer(f"{where} {who}.", (), patients=home.patients, further=[finding], tenures=tenures)
 
     # --- all of them -------------------------------------------------------------------------------------------
 
@@ -265,6 +280,7 @@ class _Explaining:
         visible: int = 0,
         reasons: Sequence[Reason] = (),
         further: Iterable[Found] = (),
+        tenures: Sequence[Tenure] = (),
     ) -> Explanation:
         found = self._findings(walks, further)
         recorded = self._recorded(walks, found, patients)
@@ -281,6 +297,7 @@ class _Explaining:
             amiss=tuple(wording.amiss(walks, patients if self._subject.kind in (Kind.PATIENT, Kind.CONTACT) else None)),
             findings=tuple(_with_report(one, recorded) for one in found),
             report_only=tuple(pair for pair in recorded if pair not in seen),
+            tenures=tuple(tenures),
             moments={
                 "export_read": moments["export_read_at"],
                 "listed": moments["listed_at"],
@@ -313,6 +330,11 @@ class _Explaining:
             subjects.update(_subjects_of(one))
         rows = self._records.ask("recorded", subjects=subjects)
         return {(row["class"], row["subject"]): row for row in rows}
+
+
+def _changes(tenures: Sequence[Tenure]) -> Sequence[Tenure]:
+    """Nothing to tell of somebody who always was the same."""
+    return tenures if len(tenures) > 1 or any(one.ended_at or one.settled for one in tenures) else ()
 
 
 def _once_each(walks: Iterable[Walk]) -> list[Walk]:
