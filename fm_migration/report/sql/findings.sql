@@ -241,7 +241,7 @@ create temporary table lost on commit drop as
 select successor.former_id, successor.verdict, last.filemaker_id,
        case when successor.verdict = 'ambiguous' then could_be.patients end as could_be,
        coalesce(last.ended is null
-                or (last.ending = 'gone' and last.ended >= (
+                or (successor.verdict = 'absent' and last.ended >= (
                         select min(id) from fm_migration.patient_read
                         where read_at > now() - cast(:reimport_lasts as interval))), false)
            and last.patient_id is not null as young
