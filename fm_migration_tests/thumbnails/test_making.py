@@ -187,7 +187,7 @@ def test_the_gallery_shows_a_thumbnail_of_every_readable_photograph(clinic: Phot
 def test_a_killed_run_is_continued(clinic: Photographed) -> None:
     code = (
         "from fm_migration.places import find_places; from fm_migration.settings import load_settings;"
-        "from fm_migration.thumbnails import making; from fm_migration.clinic import thumbnailing; making.BATCH = 5;"
+        "from fm_migration.thumbnails import making, thumbnailing; making.BATCH = 5;"
         "places = find_places(load_settings());"
         "months = thumbnailing.months(places.engine.connect());"
         "making.make_thumbnails(places.engine, places.store, places.settings, months)"
