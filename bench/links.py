@@ -5,8 +5,8 @@
 
 Each way runs in a process of its own on a fresh copy of the same database, and what the gallery then shows is counted:
 a way that lost a photograph ends the benchmark. What is timed is the work once the process is up and connected; the
-rest of the process is told beside it. Ours is `stage_patients`, `follow`, `make_plan` and `apply_plan` on an export and a
-listing that are staged already; "files too" is ours with their staging from files, which the ORM reads as well. The
+rest of the process is told beside it. Ours is `stage_patients`, `follow`, `make_plan` and `apply_plan` on an export and
+a listing that are staged already; "files too" is ours with their staging from files, which the ORM reads as well. The
 floor with "journal too" writes, beside the clinic's rows, those that ours leaves in our own tables.
 """
 
@@ -83,11 +83,11 @@ def plan(place: Place, **_arguments: object) -> dict[str, float]:
 def plan_and_apply(place: Place, nothing_new: bool = False, **_arguments: object) -> dict[str, float]:
     """What an import, a second import and a healing run do alike."""
     parts: dict[str, float] = {}
-    with place.engine.begin() as connection, _timed(parts, "patients"):
+    with _timed(parts, "patients"), place.engine.begin() as connection:
         staging.stage_patients(connection)
     with _timed(parts, "links"), place.engine.begin() as connection:
         following.follow(connection)
-    with place.engine.begin() as connection, _timed(parts, "plan"):
+    with _timed(parts, "plan"), place.engine.begin() as connection:
         made = placing.make_plan(connection, place.settings)
     with _timed(parts, "apply"), place.engine.begin() as connection:
         applying.apply_plan(connection, made.id)

@@ -44,7 +44,8 @@ insert into images_image (id, batch_id, s3_key, s3_thumbnail_key, original_name,
     from fm_migration.s3_inventory cross join generate_series(1, :rounds) as number where kind = 'original';
 insert into fm_migration.link_plan (kind, hash, inputs, counts, doubts) values ('photographs', '', '', '{}', '{}');
 insert into fm_migration.photo (photo, in_export, state, reason, home, month, clinic_image, plan_id)
-    select 'image ' || id, true, 'linked', '', 'found', :month, id, (select max(id) from fm_migration.link_plan) from images_image
+    select 'image ' || id, true, 'linked', '', 'found', :month, id, (select max(id) from fm_migration.link_plan)
+    from images_image
 """
 _RESET = """
 truncate fm_migration.thumbnail;

@@ -16,11 +16,13 @@ from fm_migration.report import explaining
 from fm_migration.report.answers import Explanation, Found
 from fm_migration.report.classes import FindingClass, Severity
 from fm_migration.report.hops import HopState, Walk
+from fm_migration.report.known import Tenure
 from fm_migration.report.recognising import UnknownSubjectError
 
 #: Where several photographs have one id, every hop of so many of them is printed.
 MOST_WALKS = 3
 EXAMPLES = 3
+MOST_TENURES = 20
 
 _MARKS = {
     HopState.OK: "[green]✓[/]",
@@ -82,6 +84,7 @@ def _print(console: Console, answer: Explanation, names: list[str]) -> None:
     else:
         for walk in answer.walks[:MOST_WALKS]:
             _print_walk(console, walk)
+    _print_tenures(console, answer.tenures)
     _print_findings(console, answer.findings)
     for name, subject in answer.report_only:
         _say(console, f"The newest report also says of {subject}: {name}.", style="dim")
@@ -109,6 +112,23 @@ def _print_reasons(console: Console, answer: Explanation) -> None:
             examples = _plain(", ".join(reason.subjects[:EXAMPLES]))
             table.add_row(f"{reason.photographs:,}", visible, reason.hop.value, _plain(reason.because), examples)
     console.print(table)
+
+
+def _print_tenures(console: Console, tenures: tuple[Tenure, ...]) -> None:
+    """Who was who, since when; the newest where there were many."""
+    if not tenures:
+        return
+    _say(console, "Who held which FileMaker id:")
+    if len(tenures) > MOST_TENURES:
+        _say(console, f"  {len(tenures) - MOST_TENURES:,} earlier ones stand in fm_migration.tenure")
+    for one in tenures[-MOST_TENURES:]:
+        held = f"held {one.written}" if one.written else "had none"
+        until = f"until {_moment(one.ended_at)}, {one.ending}" if one.ending else "until today"
+        since = f"from {_moment(one.began_at)} " if one.began_at else ""
+        shared = ", and somebody else had it too" if one.shared else ""
+        how = ", as its photographs or a person tell" if one.recognised else ""
+        settled = f"; a person has settled that this is {one.settled}" if one.settled else ""
+        _say(console, f"  {one.patient_id} {held} {since}{until}{shared}{how}{settled}")
 
 
 def _print_findings(console: Console, findings: tuple[Found, ...]) -> None:

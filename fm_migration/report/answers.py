@@ -9,6 +9,7 @@ from uuid import UUID
 
 from fm_migration.report.classes import FindingClass, Severity
 from fm_migration.report.hops import Hop, HopName, Walk
+from fm_migration.report.known import Tenure
 from fm_migration.report.recognising import Kind, Subject
 
 
@@ -80,6 +81,8 @@ class Explanation:
     findings: tuple[Found, ...]
     #: What the newest report says of the same subjects, and what does not hold (any more) as far as this can see.
     report_only: tuple[tuple[str, str], ...]
+    #: Who held which FileMaker id since when, of the people in question; nothing where nobody ever changed.
+    tenures: tuple[Tenure, ...]
     moments: dict[str, datetime | None]
 
     @property
@@ -98,8 +101,10 @@ class Explanation:
     @property
     def broken(self) -> bool:
         """Whether anything does not work; what is only worth knowing is not broken."""
-        hidden = any(reason.finding is not FindingClass.PLACED_BY_STAFF for reason in self.reasons)
-        return hidden or self.first_broken is not None or any(_hurts(found.finding) for found in self._others())
+        hidden = any(reason.finding not in _DECIDED for reason in self.reasons)
+        hops = (one.first_broken for one in self.walks)
+        broken = any(hop is not None and hop.finding not in _DECIDED for hop in hops)
+        return hidden or broken or any(_hurts(found.finding) for found in self._others())
 
     def _others(self) -> list[Found]:
         """Findings that no hop has."""
@@ -123,13 +128,31 @@ class Explanation:
             "amiss": [reason.as_dict() for reason in self.amiss],
             "findings": [found.as_dict() for found in self.findings],
             "report_only": [{"class": name, "subject": subject} for name, subject in self.report_only],
+            "tenures": [_tenure_as_dict(one) for one in self.tenures],
             "walks": [_walk_as_dict(one) for one in self.walks],
             "as_of": {name: _iso(moment) for name, moment in self.moments.items()},
         }
 
 
+#: What people have decided is not broken.
+_DECIDED = (FindingClass.PLACED_BY_STAFF, FindingClass.REMOVED_BY_STAFF)
+
+
 def _hurts(finding: FindingClass) -> bool:
     return finding.severity is not Severity.INFO
+
+
+def _tenure_as_dict(one: Tenure) -> dict[str, Any]:
+    return {
+        "patient": str(one.patient_id),
+        "filemaker_id": one.written or None,
+        "began": _iso(one.began_at),
+        "ended": _iso(one.ended_at),
+        "ending": one.ending,
+        "shared": one.shared,
+        "recognised": one.recognised,
+        "settled": str(one.settled) if one.settled else None,
+    }
 
 
 def _walk_as_dict(one: Walk) -> dict[str, Any]:

@@ -94,7 +94,7 @@ _TEXTS: dict[FindingClass, tuple[Severity, str, str]] = {
     ),
     FindingClass.OWNER_UNSETTLED: (
         _ERROR,
-        "the photograph hangs on a batch of somebody else than its row names, and whose that is nobody can tell for certain",
+        "the photograph hangs on another batch than its row says, and whose that one is nobody can tell for certain",
         "Find out whose it is; `fm-migration settle` says who a former patient is now, or move it in the app",
     ),
     FindingClass.CONTRADICTING_EVIDENCE: (
@@ -124,8 +124,8 @@ _TEXTS: dict[FindingClass, tuple[Severity, str, str]] = {
     ),
     FindingClass.GIVEN_BATCH_LOST: (
         _ERROR,
-        "somebody has given this batch to a patient of whom no FileMaker id is known, and who is gone; it is not taken back",
-        "Ask whose it is; then `fm-migration settle` with the patient's present UUID, or give the batch back in the app",
+        "staff have given this batch to a patient without a known FileMaker id, who is gone; it is not taken back",
+        "Ask whose it is; then `fm-migration settle` with that patient's UUID, or give the batch back in the app",
     ),
     FindingClass.LINK_WITHOUT_PATIENT: (
         _WARNING,

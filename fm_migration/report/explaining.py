@@ -24,8 +24,8 @@ from fm_migration.report import wording
 from fm_migration.report.answers import Explanation, Found, Reason
 from fm_migration.report.classes import FindingClass, Severity
 from fm_migration.report.gathering import WAYS, Records
-from fm_migration.report.hops import Walk, said_of_absent, walk
-from fm_migration.report.known import Home
+from fm_migration.report.hops import GONE, Walk, finding_of_gone, said_of_gone, walk
+from fm_migration.report.known import Home, Tenure
 from fm_migration.report.recognising import Kind, Subject, recognise
 from fm_migration.settings import Settings
 
@@ -78,14 +78,21 @@ class _Explaining:
         ways = ("filemaker_id", "uuid", "history") if self._subject.kind is Kind.CONTACT else WAYS
         home = self._records.homes([one], ways)[one]
         ids = [row["id"] for row in self._records.ask("person", ids=[one, *home.patients])]
-        rows = [row["row_number"] for row in self._records.ask("rows_of_person", ids=ids)]
+        rows = [row["row_number"] for row in self._records.ask("rows_of_person", ids=ids, patients=home.patients)]
         images = [row["id"] for row in self._records.ask("images_of_person", ids=ids)]
         walks = _once_each(self._walks(rows=rows, images=images))
         shown = [one_walk for one_walk in walks if wording.shows_at(one_walk, home.patients)]
         reasons = wording.reasons(walks, home.patients)
         batches = self._records.ask("batches_of_person", ids=ids)[0]["batches"]
         headline = self._headline_of_person(home, walks, len(shown), reasons, batches)
-        return self._answer(headline, walks, patients=home.patients, visible=len(shown), reasons=reasons)
+        return self._answer(
+            headline,
+            walks,
+            patients=home.patients,
+            visible=len(shown),
+            reasons=reasons,
+            tenures=_changes(self._records.tenures(ids)),
+        )
 
     def _headline_of_person(
         self, home: Home, walks: Sequence[Walk], shown: int, reasons: Sequence[Reason], batches: int
@@ -112,8 +119,8 @@ class _Explaining:
             present, known = self._records.world.reimport
             some = f"{present:,} of {known:,} patients are there, and this one is not"
             return f"A re-import is under way, or patients were removed ({some}), so {name} shows"
-        if not patients and home.known:
-            return f"The app had a patient of the id {name} and has none now, so it shows"
+        if not patients and home.why not in ("", "never_seen"):
+            return f"No patient of the app has the id {name}, {GONE[home.why]}, so it shows"
         if not patients:
             return f"No patient of the app has the id {name}, so it shows"
         if len(patients) > 1:
@@ -137,16 +144,24 @@ class _Explaining:
         said = wording.said_of_batch(dict(facts), home, self._records.world, shown, reasons)
         headline = f"Batch {self._subject.name} {said}"
         patients = home.patients if facts["of_patients"] else ()
-        return self._answer(headline, walks, patients=patients, visible=shown, reasons=reasons, further=findings)
+        tenures = () if home.way == "uuid" or not facts["of_patients"] else self._tenures_of(facts["owner"], home)
+        return self._answer(
+            headline, walks, patients=patients, visible=shown, reasons=reasons, further=findings, tenures=tenures
+        )
+
+    def _tenures_of(self, former: UUID, home: Home) -> tuple[Tenure, ...]:
+        """What is known of a former patient: who held the same ids since when."""
+        ids = [row["id"] for row in self._records.ask("person", ids=[former, *home.patients])]
+        return self._records.tenures(ids)
 
     def _findings_of_batch(self, facts: Any, home: Home, walks: Sequence[Walk]) -> Iterable[Found]:
         subject, has, says = str(self._subject), facts["has"], facts["says"]
         lives = home.way == "uuid" or self._records.world.reimport is not None
         # As in the report: an empty batch of nobody hides nothing.
         if facts["of_patients"] and has and not lives:
-            said = f"it belongs to {facts['owner']}, {said_of_absent(home)}"
+            said = f"it belongs to {facts['owner']}, {said_of_gone(home)}"
             led = home.one or any(one.photograph.contact.one for one in walks)
-            yield self._found(FindingClass.BATCH_WITHOUT_PATIENT, subject, said, after_remedy=not led)
+            yield self._found(finding_of_gone(home, facts["given"]), subject, said, after_remedy=not led)
         if says != has:
             yield self._found(FindingClass.COUNT_WRONG, subject, f"it says {says:,} images and has {has:,}")
         if not has:
@@ -209,8 +224,14 @@ class _Explaining:
             headline = (
                 f"Object {key} is a further file of a photograph that uses {original}. {wording.headline_of(walks[0])}"
             )
+            said = f"{original} is the one that is shown"
+            second = self._found(FindingClass.SECOND_ORIGINAL, f"object {key}", said)
             return self._answer(
-                headline, walks, visible=sum(one.visible for one in walks), reasons=wording.reasons(walks, None)
+                headline,
+                walks,
+                visible=sum(one.visible for one in walks),
+                reasons=wording.reasons(walks, None),
+                further=[second] if stored is not None else (),
             )
         return self._of_photographs(self._walks(keys=[key]))
 
@@ -244,16 +265,11 @@ class _Explaining:
         where = f"The link {self._subject.name} points at"
         if home.way == "uuid":
             return self._answer(f"{where} patient {points_at}, who is in the app.", (), patients=home.patients)
-        said = f"{column} is {points_at}, who is not in the app"
-        if home.one is not None:
-            said += f"; it is a former UUID of patient {home.one}"
-        finding = self._found(
-            FindingClass.LINK_WITHOUT_PATIENT, str(self._subject), said, after_remedy=home.one is None
-        )
-        headline = f"{where} {points_at}, who is not in the app" + (
-            f": it is a former UUID of patient {home.one}." if home.one else "."
-        )
-        return self._answer(headline, (), patients=home.patients, further=[finding])
+        who = f"{points_at}, who is not in the app: it is {said_of_gone(home)}"
+        kind = FindingClass.LINK_AMBIGUOUS if home.ambiguous else FindingClass.LINK_WITHOUT_PATIENT
+        finding = self._found(kind, str(self._subject), f"{column} is {who}", after_remedy=home.one is None)
+        tenures = self._tenures_of(points_at, home)
+        return self._answer(f"{where} {who}.", (), patients=home.patients, further=[finding], tenures=tenures)
 
     # --- all of them -------------------------------------------------------------------------------------------
 
@@ -271,6 +287,7 @@ class _Explaining:
         visible: int = 0,
         reasons: Sequence[Reason] = (),
         further: Iterable[Found] = (),
+        tenures: Sequence[Tenure] = (),
     ) -> Explanation:
         found = self._findings(walks, further)
         recorded = self._recorded(walks, found, patients)
@@ -287,6 +304,7 @@ class _Explaining:
             amiss=tuple(wording.amiss(walks, patients if self._subject.kind in (Kind.PATIENT, Kind.CONTACT) else None)),
             findings=tuple(_with_report(one, recorded) for one in found),
             report_only=tuple(pair for pair in recorded if pair not in seen),
+            tenures=tuple(tenures),
             moments={
                 "export_read": moments["export_read_at"],
                 "listed": moments["listed_at"],
@@ -320,6 +338,11 @@ class _Explaining:
             subjects.update(_subjects_of(one))
         rows = self._records.ask("recorded", subjects=subjects)
         return {(row["class"], row["subject"]): row for row in rows}
+
+
+def _changes(tenures: Sequence[Tenure]) -> Sequence[Tenure]:
+    """Nothing to tell of somebody who always was the same."""
+    return tenures if len(tenures) > 1 or any(one.ended_at or one.settled for one in tenures) else ()
 
 
 def _once_each(walks: Iterable[Walk]) -> list[Walk]:

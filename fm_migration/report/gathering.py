@@ -21,17 +21,20 @@ from fm_migration.clinic.link_columns import find_link_columns
 from fm_migration.errors import FmMigrationError
 from fm_migration.ledger import identity
 from fm_migration.ledger import sql as statements
+from fm_migration.linking import following
 from fm_migration.objects.failures import ObjectMissingError
 from fm_migration.objects.keys import KeyKind, KeyLayout, classify
 from fm_migration.objects.store import ObjectStore
 from fm_migration.report import sql
-from fm_migration.report.known import Home, Image, Photograph, Presence, Row, Stored, World
+from fm_migration.report.known import Home, Image, Photograph, Presence, Row, Stored, Tenure, World
 from fm_migration.settings import Settings
 
 PACKAGE = sql.__name__
 #: The bucket is asked itself about so many objects at most; beyond that its newest listing has to do.
 MOST_ASKED = 400
 THREADS = 8
+#: An id, and how it is written where it stands, if that is known.
+Contact = tuple[UUID, str | None]
 #: How an id leads to a patient, the surest first.
 WAYS = ("uuid", "filemaker_id", "history")
 
@@ -80,18 +83,36 @@ class Records:
             used["content_type"] = self.content_type
         return self._connection.execute(text(body), used).mappings().all()
 
+    def _do(self, step: str, **parameters: Any) -> None:
+        """A step that fills a table of this transaction's own."""
+        self._connection.execute(text(statements.steps(PACKAGE, "explaining")[step]), parameters)
+
     # --- ids ---------------------------------------------------------------------------------------------------
 
     def homes(self, ids: Iterable[UUID | None], ways: Sequence[str] = WAYS) -> dict[UUID, Home]:
         """Where ids lead. The surest way counts alone: a present UUID, then a FileMaker id, then the history."""
-        asked = {one for one in ids if one is not None}
-        if not asked:
+        found = self.homes_as_written(((one, None) for one in ids if one is not None), ways)
+        return {one: home for (one, _), home in found.items()}
+
+    def homes_as_written(self, asked: Iterable[Contact], ways: Sequence[str] = WAYS) -> dict[Contact, Home]:
+        """The same of ids as they are written somewhere; where that is not known, of every way to write them."""
+        pairs = list(dict.fromkeys(asked))
+        if not pairs:
             return {}
-        led: dict[UUID, dict[str, list[UUID]]] = defaultdict(lambda: defaultdict(list))
-        for row in self.ask("homes", ids=asked):
-            led[row["id"]][row["way"]].append(row["patient_id"])
-        known = {row["id"] for row in self.ask("known_before", ids=asked)}
-        return {one: _home(led[one], ways, one in known) for one in asked}
+        ids = [one for one, _ in pairs]
+        self._do("former", ids=ids)
+        following.find_successors(self._connection)
+        led: dict[Contact, dict[str, list[RowMapping]]] = defaultdict(lambda: defaultdict(list))
+        for row in self.ask("homes", ids=ids, written=[written for _, written in pairs]):
+            led[row["id"], row["written"]][row["way"]].append(row)
+        whys = {row["id"]: row for row in self.ask("whys")}
+        following.drop_successors(self._connection)
+        known = {row["id"] for row in self.ask("known_before", ids=ids)}
+        return {pair: _home(led[pair], ways, whys[pair[0]], pair[0] in known) for pair in pairs}
+
+    def tenures(self, ids: Collection[UUID]) -> tuple[Tenure, ...]:
+        """Who held which id since when: these patients, and whoever held these FileMaker ids."""
+        return tuple(Tenure(**row) for row in self.ask("tenures", ids=ids)) if ids else ()
 
     def archived(self, ids: Collection[UUID]) -> frozenset[UUID]:
         return frozenset(row["id"] for row in self.ask("archived", ids=ids)) if ids else frozenset()
@@ -126,11 +147,12 @@ class Records:
         keys: Collection[str] = (),
         batches: Collection[UUID] = (),
         thumbnail_keys: Collection[str] = (),
+        photos: Collection[str] = (),
     ) -> list[Image]:
         """Every image that any of these names, the best first: on a living patient's record, with a thumbnail."""
         asked = {
             "ids": ids, "filemaker_ids": filemaker_ids, "keys": keys, "batches": batches,
-            "thumbnail_keys": thumbnail_keys,
+            "thumbnail_keys": thumbnail_keys, "photos": photos,
         }  # fmt: skip
         if not any(asked.values()):
             return []
@@ -141,12 +163,13 @@ class Records:
         return {row["key"]: Stored(**row) for row in self.ask("objects", keys=asked)} if asked else {}
 
     def rows_of(self, images: Sequence[Image]) -> dict[UUID, int]:
-        """The row of the export that each image shows, by the plan, by its FileMaker UUID, or by its key's recid.
+        """The row of the export that each image shows, as it was recognised.
 
-        What somebody uploaded by hand shows no row, whatever its key looks like.
+        One that no plan has seen yet: by its FileMaker UUID, or by its key's recid. What somebody uploaded by hand
+        shows no row then, whatever its key looks like.
         """
         found = {image.id: image.photo_row for image in images if image.photo_row is not None}
-        others = [image for image in images if image.id not in found and not image.by_hand]
+        others = [image for image in images if image.photo is None and image.id not in found and not image.by_hand]
         if not others:
             return found
         stored = self.objects(image.key for image in others)
@@ -195,10 +218,14 @@ class _Gathering:
         self._rows = records.rows({*rows, *self._row_of.values()})
         self._by_id = {image.id: image for image in (*asked, *self._candidates())}
         self._by_key: dict[str, list[Image]] = defaultdict(list)
+        self._by_photo: dict[str, list[Image]] = defaultdict(list)
         missing_keys = {image.key for image in self._by_id.values()}
-        for image in records.images(keys=missing_keys):
+        photos = {image.photo for image in self._by_id.values() if image.photo}
+        for image in records.images(keys=missing_keys, photos=photos):
             self._by_id[image.id] = image
             self._by_key[image.key].append(image)
+            if image.photo:
+                self._by_photo[image.photo].append(image)
 
     def _candidates(self) -> list[Image]:
         rows = self._rows.values()
@@ -220,16 +247,18 @@ class _Gathering:
         return Photograph(self._records.world, row=row, image=image, key=image.key if image else row.original)
 
     def _image_of(self, row: Row) -> Image | None:
-        """The image that shows a row: the plan's, else by its FileMaker UUID, else by the key of its original."""
+        """The image that shows a row: the plan's; of those that no plan has seen, by FileMaker UUID, or by key."""
         if row.repeated:
             return None
         if row.planned_image in self._by_id:
             return self._by_id[row.planned_image]
         if row.image_id is not None:
             for image in self._by_id.values():
-                if image.filemaker_id == row.image_id:
+                if image.filemaker_id == row.image_id and image.photo is None:
                     return image
-        same_key = [image for image in self._by_key.get(row.original or "", ()) if not image.by_hand]
+        same_key = [
+            image for image in self._by_key.get(row.original or "", ()) if not image.by_hand and image.photo is None
+        ]
         return same_key[0] if same_key else None
 
     def _of_images(self, shown: set[UUID]) -> list[Photograph]:
@@ -248,7 +277,8 @@ class _Gathering:
         """With what only the ids of all of them together can be asked for."""
         records = self._records
         owners = [p.image.owner for p in photographs if p.image and p.image.of_patients and not p.image.owner_lives]
-        homes = records.homes([*owners, *(p.row.contact for p in photographs if p.row)])
+        contacts = [(p.row.contact, p.row.written) for p in photographs if p.row and p.row.contact]
+        homes = records.homes_as_written([*((owner, None) for owner in owners if owner), *contacts])
         objects = records.objects(
             key for p in photographs for key in (p.key, p.image.thumbnail_key if p.image else None)
         )
@@ -258,12 +288,12 @@ class _Gathering:
         return [self._complete(photograph, world, homes, objects) for photograph in photographs]
 
     def _complete(
-        self, photograph: Photograph, world: World, homes: dict[UUID, Home], objects: dict[str, Stored]
+        self, photograph: Photograph, world: World, homes: dict[Contact, Home], objects: dict[str, Stored]
     ) -> Photograph:
         image, row = photograph.image, photograph.row
-        contact = homes.get(row.contact, Home()) if row and row.contact else Home()
-        owner = homes.get(image.owner, Home()) if image and image.owner else Home()
-        others = self._by_key.get(image.key, []) if image else []
+        contact = homes.get((row.contact, row.written), Home()) if row and row.contact else Home()
+        owner = homes.get((image.owner, None), Home()) if image and image.owner else Home()
+        others = self._doubles_of(image) if image else []
         thumbnail_key = image.thumbnail_key if image else ""
         return replace(
             photograph,
@@ -274,8 +304,14 @@ class _Gathering:
             presence=_presence(photograph.key, objects, world, image),
             thumbnail=objects.get(thumbnail_key),
             thumbnail_presence=_presence(thumbnail_key, objects, world),
-            doubles=tuple(one.id for one in others if image and one.id != image.id and not one.by_hand),
+            doubles=tuple(one.id for one in others),
         )
+
+    def _doubles_of(self, image: Image) -> list[Image]:
+        """Other images of the same photograph; of those that no plan has seen, of the same object."""
+        same = [*self._by_photo.get(image.photo or "", ())]
+        same += [one for one in self._by_key.get(image.key, ()) if one.photo is None or image.photo is None]
+        return [one for one in same if one.id != image.id and not one.by_hand]
 
 
 def _presence(key: str | None, objects: dict[str, Stored], world: World, image: Image | None = None) -> Presence:
@@ -339,11 +375,13 @@ class _Asking:
         return None
 
 
-def _home(led: dict[str, list[UUID]], ways: Sequence[str], known: bool) -> Home:
+def _home(led: dict[str, list[RowMapping]], ways: Sequence[str], why: RowMapping, known: bool) -> Home:
     for way in ways:
         if way in led:
-            return Home(tuple(sorted(set(led[way]))), way, known)
-    return Home(known=known)
+            patients = tuple(sorted({row["patient_id"] for row in led[way]}))
+            doubt = next((row["doubt"] for row in led[way] if row["doubt"]), "")
+            return Home(patients, way, known, doubt=doubt, settled=why["settled"])
+    return Home(known=known, why=why["why"] or "", settled=why["settled"])
 
 
 def _listed(value: object) -> object:

@@ -275,11 +275,10 @@ _WAYS = {
 
 def _hop_to(photograph: Photograph, home: Home, subject: str, whose: str) -> Hop:
     world, hidden = photograph.world, not _shows(photograph)
-    if len(home.patients) > 1:
-        said = f"{len(home.patients)} patients of the app share the FileMaker id that {whose} names"
-        return Hop(
-            HopName.PATIENT, HopState.BROKEN, said, FindingClass.AMBIGUOUS_PATIENT, subject, hides=_unplaced(photograph)
-        )
+    if home.ambiguous:
+        finding = FindingClass.AMBIGUOUS_PATIENT if whose == "the row" else FindingClass.LINK_AMBIGUOUS
+        said = _said_of_doubt(home, whose)
+        return Hop(HopName.PATIENT, HopState.BROKEN, said, finding, subject, hides=_unplaced(photograph))
     if home.one is None and world.reimport is not None:
         present, known = world.reimport
         said = f"a re-import of the patients is under way, or some were removed: {present:,} of {known:,} are there"
@@ -296,6 +295,26 @@ def _hop_to(photograph: Photograph, home: Home, subject: str, whose: str) -> Hop
         said += "; archived, so the app may not list them"
         return Hop(HopName.PATIENT, HopState.REMARK, said, FindingClass.ARCHIVED_PATIENT, f"patient {home.one}")
     return Hop(HopName.PATIENT, HopState.OK, said)
+
+
+#: What a UUID is that nobody in the app has now, by why nobody follows.
+GONE = {
+    "never_seen": "a UUID that we have never seen",
+    "absent": "a former UUID of somebody who is not in the app now",
+    "without_id": "a former UUID of a patient without a FileMaker id, so nothing tells who that is now",
+    "shared": "a former UUID whose FileMaker id others had too, so nobody can tell for certain who that is now",
+    "passed": "a former UUID whose FileMaker id has come to several, or to somebody who was there beside its holder",
+}
+
+
+def _said_of_doubt(home: Home, whose: str) -> str:
+    if len(home.patients) > 1:
+        return f"{len(home.patients)} patients of the app share the FileMaker id that {whose} names"
+    if not home.patients:
+        return f"{whose} names {GONE[home.why]}"
+    if home.doubt == "shared":
+        return f"the FileMaker id that {whose} names is also somebody's who is not back, so it is nobody's for certain"
+    return f"the FileMaker id that {whose} names has passed to a patient who was there beside its former holder"
 
 
 def _unplaced(photograph: Photograph) -> bool:
@@ -320,24 +339,30 @@ def _batch_hop(photograph: Photograph, before: Sequence[Hop]) -> Hop:
 
 
 def _hop_of_a_stale_batch(photograph: Photograph, image: Image) -> Hop:
-    subject, world = f"batch {image.batch}", photograph.world
+    subject, world, owner = f"batch {image.batch}", photograph.world, photograph.owner
     if world.reimport is not None:
         said = f"batch {image.batch} belongs to a patient who was removed, or is not there yet in a re-import"
         return Hop(HopName.BATCH, HopState.UNKNOWN, said, None, subject, hides=True)
-    said = f"batch {image.batch} belongs to {image.owner}, {said_of_absent(photograph.owner)}"
-    finding, nobody = FindingClass.BATCH_WITHOUT_PATIENT, photograph.owner.one is photograph.contact.one is None
+    said = f"batch {image.batch} belongs to {image.owner}, {said_of_gone(owner)}"
+    finding, nobody = finding_of_gone(owner, image.given), owner.one is photograph.contact.one is None
     return Hop(HopName.BATCH, HopState.BROKEN, said, finding, subject, hides=True, after_remedy=nobody)
 
 
-def said_of_absent(home: Home) -> str:
-    """Who a UUID is that no patient of the app has."""
-    if home.one is not None:
-        return f"a former UUID of patient {home.one}"
-    if home.patients:
-        return f"a former UUID that {len(home.patients)} patients may have had"
-    if home.known:
-        return "a former UUID of somebody who is not in the app now"
-    return "a UUID that we have never seen"
+def said_of_gone(owner: Home) -> str:
+    """Whose UUID it is that nobody in the app has now."""
+    if owner.one is not None:
+        return f"a former UUID of patient {owner.one}{', as a person has settled' if owner.settled else ''}"
+    if owner.patients:
+        return f"a former UUID that {len(owner.patients)} patients may have had"
+    return GONE.get(owner.why, GONE["never_seen"])
+
+
+def finding_of_gone(owner: Home, given: bool) -> FindingClass:
+    """What it is that a batch belongs to somebody who is not there; `given`: a person has given it to that one."""
+    if owner.ambiguous:
+        return FindingClass.LINK_AMBIGUOUS
+    lost = owner.why in ("without_id", "never_seen")
+    return FindingClass.GIVEN_BATCH_LOST if given and lost else FindingClass.BATCH_WITHOUT_PATIENT
 
 
 def _hop_of_another_record(photograph: Photograph, image: Image, named: UUID) -> Hop:
@@ -349,6 +374,11 @@ def _hop_of_another_record(photograph: Photograph, image: Image, named: UUID) ->
         return Hop(
             HopName.BATCH, HopState.BROKEN, f"{said}; plan {world.plan} moves it", FindingClass.NOT_APPLIED, subject
         )
+    if row is not None and row.unsettled:
+        said += "; we had put it there, and nobody can tell for certain where it belongs"
+        return Hop(HopName.BATCH, HopState.BROKEN, said, FindingClass.OWNER_UNSETTLED, row.subject)
+    if row is not None and row.contradicting is not None:
+        return Hop(HopName.BATCH, HopState.REMARK, said)
     return Hop(HopName.BATCH, HopState.REMARK, said, FindingClass.PLACED_BY_STAFF, f"image {image.id}")
 
 
@@ -356,6 +386,11 @@ def _hop_without_image(photograph: Photograph, before: Sequence[Hop]) -> Hop:
     if any(hop.hides for hop in before):
         return Hop(HopName.BATCH, HopState.NONE, "it has got no image in the app")
     row, world = photograph.row, photograph.world
+    if row is not None and row.contradicting is not None:
+        return Hop(HopName.BATCH, HopState.NONE, "it has got no image in the app")
+    if row is not None and row.deleted:
+        said = "somebody has deleted its image in the app, so it is not created again"
+        return Hop(HopName.BATCH, HopState.REMARK, said, FindingClass.REMOVED_BY_STAFF, row.subject, hides=True)
     if world.plan is None:
         said = "no plan was made yet, so it has no image in the app"
     elif row is not None and row.state == State.BEYOND_LIMIT:
@@ -371,7 +406,12 @@ def _hop_without_image(photograph: Photograph, before: Sequence[Hop]) -> Hop:
 
 
 def _image_hop(photograph: Photograph) -> Hop:
-    image = photograph.image
+    image, row = photograph.image, photograph.row
+    if row is not None and row.contradicting is not None:
+        said = f"image {row.contradicting} is {row.shows} by its object, or by what was known of it before, and "
+        said += f"{row.contradicts} by other evidence, so nothing of either is moved"
+        finding, hides = FindingClass.CONTRADICTING_EVIDENCE, image is None
+        return Hop(HopName.IMAGE, HopState.BROKEN, said, finding, row.subject, hides)
     if image is None:
         return Hop(HopName.IMAGE, HopState.NONE, "there is none")
     subject = f"image {image.id}"

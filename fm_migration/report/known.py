@@ -8,6 +8,8 @@ from datetime import date, datetime
 from enum import StrEnum
 from uuid import UUID
 
+from fm_migration.linking.states import State
+
 
 class Presence(StrEnum):
     """Whether the bucket has an object, as far as anybody knows."""
@@ -24,6 +26,8 @@ class Row:
     row_number: int
     recid: str | None
     contact: UUID | None
+    #: The same as it is written there: two ids that differ in case only may be two patients.
+    written: str
     names_nobody: bool
     taken_on: date | None
     problems: Sequence[str]
@@ -33,9 +37,16 @@ class Row:
     first_of_recid: int
     original: str | None
     state: str | None
+    home: str | None
     planned_image: UUID | None
     planned_batch: UUID | None
     month: str | None
+    #: An image for which the evidence names two photographs, this one among them, and which.
+    contradicting: UUID | None
+    shows: str | None
+    contradicts: str | None
+    #: Its image was in the app, and somebody has deleted it there.
+    deleted: bool
 
     @property
     def subject(self) -> str:
@@ -45,6 +56,11 @@ class Row:
     def repeated(self) -> bool:
         """A further row of a recid: it can never be linked."""
         return self.times > 1 and self.row_number != self.first_of_recid
+
+    @property
+    def unsettled(self) -> bool:
+        """It hangs where it should not, and nobody can tell for certain whose that batch is."""
+        return self.state == State.AMBIGUOUS_PATIENT and self.home != "ambiguous"
 
 
 @dataclass(frozen=True)
@@ -70,8 +86,12 @@ class Image:
     thumbnail_made_at: datetime | None
     thumbnail_undone: bool
     mirrored_side: bool
+    #: The photograph that it was recognised as, and the row of the export about that one.
+    photo: str | None
     photo_row: int | None
     photo_month: str | None
+    #: Its batch was ours, and somebody has given it to another owner.
+    given: bool
 
 
 @dataclass(frozen=True)
@@ -92,15 +112,42 @@ class Stored:
 
 @dataclass(frozen=True)
 class Home:
-    """The living patients that an id leads to, and how; `known`: whether our history knows the id at all."""
+    """The living patients that an id leads to, and how; `known`: whether our history knows the id at all.
+
+    `why` nobody follows somebody who is gone: never_seen, absent, without_id, shared, passed. `doubt`: an id of one
+    patient that is not theirs for certain, because it is shared or has passed. `settled`: a person has said who it is.
+    """
 
     patients: tuple[UUID, ...] = ()
     way: str = ""
     known: bool = False
+    why: str = ""
+    doubt: str = ""
+    settled: bool = False
 
     @property
     def one(self) -> UUID | None:
-        return self.patients[0] if len(self.patients) == 1 else None
+        return self.patients[0] if len(self.patients) == 1 and not self.doubt else None
+
+    @property
+    def ambiguous(self) -> bool:
+        """Whether it leads to somebody for whom a person must speak."""
+        return len(self.patients) > 1 or bool(self.doubt) or (not self.patients and self.why in ("shared", "passed"))
+
+
+@dataclass(frozen=True)
+class Tenure:
+    """Who held which FileMaker id, from when to when. No beginning: from before all readings."""
+
+    patient_id: UUID
+    filemaker_id: UUID | None
+    written: str
+    began_at: datetime | None
+    ended_at: datetime | None
+    ending: str | None
+    shared: bool
+    recognised: bool
+    settled: UUID | None
 
 
 @dataclass(frozen=True)

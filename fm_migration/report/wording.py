@@ -9,7 +9,7 @@ from uuid import UUID
 
 from fm_migration.report.answers import Reason
 from fm_migration.report.classes import FindingClass
-from fm_migration.report.hops import HopName, HopState, Walk, said_of_absent
+from fm_migration.report.hops import HopName, HopState, Walk, said_of_gone
 from fm_migration.report.known import Home, World
 
 _IMPORT = "dg launch --job import_photographs"
@@ -43,8 +43,11 @@ TAKEN_IN_BY = {
     FindingClass.OBJECT_WITHOUT_ROW: _IMPORT,
     FindingClass.IMAGE_WITHOUT_BATCH: _IMPORT,
     FindingClass.UNDATED: _IMPORT,
+    FindingClass.OWNER_UNSETTLED: _IMPORT,
+    FindingClass.CONTRADICTING_EVIDENCE: _IMPORT,
     FindingClass.IMAGE_WITHOUT_OBJECT: _LIST,
     FindingClass.FILE_UNREADABLE: _LIST,
+    FindingClass.SECOND_ORIGINAL: _LIST,
 }
 #: Why photographs are not visible, as the end of a sentence about any number of them.
 _BECAUSE = {
@@ -53,14 +56,19 @@ _BECAUSE = {
     FindingClass.ROW_UNUSABLE: "their rows of the export cannot be used",
     FindingClass.RECID_DOUBLED: "their recids stand in the export more than once",
     FindingClass.AMBIGUOUS_PATIENT: "several patients of the app share their FileMaker id",
+    FindingClass.OWNER_UNSETTLED: "nobody can tell for certain whose they are",
+    FindingClass.CONTRADICTING_EVIDENCE: "the evidence names two photographs for one image",
     FindingClass.NOT_APPLIED: "they could be linked, and are not yet",
     FindingClass.OBJECT_WITHOUT_ROW: "no row of the export names their files",
     FindingClass.BATCH_WITHOUT_PATIENT: "their batches belong to a patient that does not exist",
+    FindingClass.GIVEN_BATCH_LOST: "somebody has given their batches to a patient who is gone",
+    FindingClass.LINK_AMBIGUOUS: "nobody can tell for certain who the former patient is to whom their batches belong",
     FindingClass.IMAGE_WITHOUT_BATCH: "they hang on no batch of a patient",
     FindingClass.IMAGE_WITHOUT_OBJECT: "their files are not in the bucket any more",
     FindingClass.FILE_MISPLACED: "their files lie under other keys",
     FindingClass.FILE_NOT_AN_IMAGE: "their files are no pictures",
     FindingClass.PLACED_BY_STAFF: "they hang on another patient's record",
+    FindingClass.REMOVED_BY_STAFF: "somebody has deleted their images in the app",
     FindingClass.TOO_NEW: "they are younger than what was read last",
 }
 
@@ -96,7 +104,7 @@ def said_of_batch(facts: Mapping[str, Any], home: Home, world: World, shown: int
     if not facts["has"]:
         if home.way == "uuid":
             return f"is empty and belongs to patient {facts['owner']}."
-        who = said_of_absent(home)
+        who = said_of_gone(home)
         if world.reimport is not None:
             who = "a patient who was removed, or is not there yet in a re-import"
         return f"is empty and belongs to {facts['owner']}, {who}; no photograph hides because of it."

@@ -30,14 +30,14 @@ def clinic(photographed: Callable[..., Photographed]) -> Photographed:
 def _patient(clinic: Photographed) -> str:
     """Somebody whose gallery shows photographs of the export."""
     query = """
-        select patient_id::text as id from fm_migration.photo where state = 'linked'
+        select patient_id::text as id from fm_migration.photo_status where state = 'linked'
         group by 1 order by count(*) desc, 1 limit 1
     """
     return str(clinic.rows(query)[0].id)
 
 
 def _recid(clinic: Photographed, state: str) -> str:
-    query = "select recid from fm_migration.photo where state = :state order by row_number limit 1"
+    query = "select recid from fm_migration.photo_status where state = :state order by row_number limit 1"
     return str(clinic.rows(query, state=state)[0].recid)
 
 

@@ -63,9 +63,13 @@ select :class, 'recid ' || number, :severity,
        :report, :report, :at, :at
 from generate_series(1, :count) as number
 """)
-_PAIR = text("""
-insert into fm_migration.patient_identity (filemaker_id, patient_id, current, first_seen, last_seen)
-values (:filemaker_id, gen_random_uuid(), true, :at, :at)
+_GONE = text("""
+update fm_migration.patient_identity set ended = :reading, ending = 'gone'
+where filemaker_id = any (:people) and ended is null
+""")
+_ARRIVED = text("""
+insert into fm_migration.patient_identity (filemaker_id, patient_id, began, written)
+values (cast(:filemaker_id as uuid), gen_random_uuid(), :reading, upper(cast(:filemaker_id as text)))
 """)
 
 TOTALS: dict[str, Any] = {
@@ -107,10 +111,11 @@ class Reports:
             self.patients = connection.execute(_PATIENTS, facts).scalar_one()
         return self.patients
 
-    def learn(self, at: datetime, people: Sequence[uuid.UUID]) -> None:
-        """These people have a UUID since then that they did not have before."""
+    def learn(self, people: Sequence[uuid.UUID]) -> None:
+        """The newest reading has found that these people have another UUID than before."""
         with self.engine.begin() as connection:
-            connection.execute(_PAIR, [{"filemaker_id": person, "at": at} for person in people])
+            connection.execute(_GONE, {"reading": self.patients, "people": list(people)})
+            connection.execute(_ARRIVED, [{"filemaker_id": person, "reading": self.patients} for person in people])
 
     def plan(self, at: datetime, *, kind: str = "photographs", applied_at: datetime | None = None) -> int:
         facts = {"kind": kind, "at": at, "patients": self.patients, "applied_at": applied_at}

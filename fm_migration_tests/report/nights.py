@@ -33,7 +33,7 @@ def some_weeks(reports: Reports) -> None:
     """Sixteen nightly reports with two re-imports between them, the second one still open."""
     people = ids(1_661)
     reports.read_patients(START - DAY, "before")
-    reports.learn(START - DAY, people)
+    reports.learn(people)
     for night in range(NIGHTS - 1):
         _reimport_after(reports, night, people)
         reports.add(_counts_of(night), totals=_totals_of(night))
@@ -52,7 +52,7 @@ def _reimport_after(reports: Reports, night: int, people: list[Any]) -> None:
         return
     at = START + DAY * night - timedelta(hours=5)
     reports.read_patients(at, f"re-import of night {night}")
-    reports.learn(at, people[: 1_660 - night])
+    reports.learn(people[: 1_660 - night])
     healed_after = took[night]
     if healed_after is not None:
         reports.plan(at, applied_at=at + healed_after)

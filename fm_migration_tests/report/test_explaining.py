@@ -345,10 +345,161 @@ def test_image_doubled(world: World, anna: uuid.UUID) -> None:
 
 
 def test_image_deleted_by_staff(world: World, anna: uuid.UUID) -> None:
+    """It is a decision and not broken: before the next plan has seen it and after it."""
     world.do("delete from images_image")
-    answer = ask(world, "77")
-    assert first_broken(answer) == (F.NOT_APPLIED, HopName.BATCH)
-    assert commands(answer) == ["dg launch --job import_photographs"]
+    for plan in (False, True):
+        if plan:
+            world.link(approved=True)
+            assert world.states() == {"77": "removed_by_staff"}
+        answer = ask(world, "77")
+        assert first_broken(answer) == (F.REMOVED_BY_STAFF, HopName.BATCH)
+        assert (answer.visible, answer.broken, commands(answer)) == (0, False, [None])
+        assert answer.headline.endswith("somebody has deleted its image in the app, so it is not created again.")
+        assert "somebody has deleted their images in the app (1 of 1" in ask(world, anna).headline
+
+
+def test_an_image_that_we_have_taken_back_is_not_called_deleted(world: World) -> None:
+    world.patient(ANNA)
+    world.photographs(Photograph("77", ANNA))
+    plan = world.link()
+    world.undo(plan)
+    assert first_broken(ask(world, "77")) == (F.NOT_APPLIED, HopName.BATCH)
+
+
+# --- who is who ---------------------------------------------------------------------------------------------------
+
+
+def _said(world: World, asked: object) -> str:
+    """What is said of the hop `batch` of the one photograph."""
+    (walk,) = ask(world, asked).walks
+    return walk.hops[3].said
+
+
+def test_why_a_link_is_not_followed_shared(world: World, anna: uuid.UUID) -> None:
+    """Two had the id when she went: nobody can tell which of the new ones she is."""
+    world.patient(ANNA)
+    world.link(approved=True)
+    batch = world.batch(anna, "Fitting", ["images/1.jpg"])
+    world.reimport()
+    world.link(approved=True)
+    answer = ask(world, batch)
+    assert [found.finding for found in answer.findings][:1] == [F.LINK_AMBIGUOUS]
+    assert "a former UUID whose FileMaker id others had too" in answer.findings[0].said
+    first, *_ = [one for one in answer.tenures if one.patient_id == anna]
+    assert (first.shared, first.ending, first.written) == (True, "gone", ANNA)
+    document = world.document(anna)
+    link = ask(world, f"link documents_document.object_id {document}")
+    assert ([found.finding for found in link.findings], link.broken) == ([F.LINK_AMBIGUOUS], True)
+
+
+def test_why_a_link_is_not_followed_passed(world: World, anna: uuid.UUID) -> None:
+    """Her id came to Bert, who had been there beside her."""
+    bert = world.patient(BERT)
+    world.link()
+    batch = world.batch(anna, "Fitting", ["images/1.jpg"])
+    world.do("delete from patients where id = :anna", anna=anna)
+    _give_id(world, bert, ANNA)
+    world.link(approved=True)
+    answer = ask(world, batch)
+    assert answer.findings[0].finding is F.LINK_AMBIGUOUS
+    assert "to somebody who was there beside its holder" in answer.findings[0].said
+    row = ask(world, "77")
+    assert first_broken(row) == (F.AMBIGUOUS_PATIENT, HopName.PATIENT)
+    assert "has passed to a patient who was there beside its former holder" in row.headline
+
+
+def test_why_a_link_is_not_followed_without_an_id_absent_and_never_seen(world: World, anna: uuid.UUID) -> None:
+    nameless, bert = world.patient(None), world.patient(BERT)
+    world.read_patients()
+    batches = {one: world.batch(one, "Fitting", [f"images/{one}.jpg"]) for one in (nameless, bert, uuid.uuid4())}
+    world.do("delete from patients where id in (:nameless, :bert)", nameless=nameless, bert=bert)
+    _long_ago(world)
+    world.read_patients()
+    _long_ago(world)
+    said = [_said(world, batch).partition(", ")[2] for batch in batches.values()]
+    assert said == [
+        "a former UUID of a patient without a FileMaker id, so nothing tells who that is now",
+        "a former UUID of somebody who is not in the app now",
+        "a UUID that we have never seen",
+    ]
+    assert ask(world, bert).headline.startswith(
+        f"No patient of the app has the id {bert}, a former UUID of somebody who is not in the app now, so it shows"
+    )
+
+
+def test_a_former_patient_who_was_settled(world: World, anna: uuid.UUID) -> None:
+    nameless = world.patient(None)
+    world.read_patients()
+    batch = world.batch(nameless, "Fitting", ["images/1.jpg"])
+    world.do("delete from patients where id = :nameless", nameless=nameless)
+    world.link()
+    world.do("insert into fm_migration.settlement values (:former, :anna)", former=nameless, anna=anna)
+    assert _said(world, batch).endswith(f"a former UUID of patient {anna}, as a person has settled")
+    assert [one.settled for one in ask(world, batch).tenures if one.patient_id == nameless] == [anna]
+
+
+def test_a_row_of_one_of_two_who_are_told_apart_by_case(world: World) -> None:
+    upper, lower = world.patient(ANNA), world.patient(ANNA.lower())
+    world.photographs(Photograph("77", ANNA), Photograph("78", ANNA.lower()))
+    world.link()
+    for recid, patient in (("77", upper), ("78", lower)):
+        assert ask(world, recid).headline.startswith(f"Recid {recid} is visible in the gallery of patient {patient}")
+        assert (ask(world, patient).photographs, ask(world, patient).visible) == (1, 1)
+
+
+def test_an_id_that_was_corrected_leads_nobody_else_along(world: World, anna: uuid.UUID) -> None:
+    """Bert had her id by mistake: her photographs are none of his."""
+    bert = world.patient(CARA)
+    world.photographs(Photograph("77", ANNA), Photograph("78", CARA))
+    world.link()
+    _give_id(world, bert, BERT)
+    world.read_patients()
+    cara = world.patient(CARA)
+    world.link(approved=True)
+    assert {walk.subject for walk in ask(world, cara).walks} == {"recid 78"}
+    assert ask(world, bert).walks == ()
+    held = [(one.written, one.ending) for one in ask(world, bert).tenures if one.patient_id == bert]
+    assert held == [(CARA, "withdrawn"), (BERT, None)]
+
+
+def test_contradicting_evidence_names_both_claims(world: World, anna: uuid.UUID) -> None:
+    """Its object says recid 77, its image id says recid 78."""
+    world.photographs(Photograph("77", ANNA), Photograph("78", ANNA))
+    world.do("update images_image set filemaker_id = :id", id=image_id("78"))
+    world.link(approved=True)
+    image = world.image("77.jpg").id
+    for recid in ("77", "78"):
+        assert first_broken(ask(world, recid)) == (F.CONTRADICTING_EVIDENCE, HopName.IMAGE)
+        (said,) = [found.said for found in ask(world, recid).findings if found.finding is F.CONTRADICTING_EVIDENCE]
+        assert f"image {image} is recid 77" in said
+        assert "recid 78 by other evidence" in said
+    assert (ask(world, "77").visible, ask(world, "78").visible) == (1, 0)
+
+
+def test_a_second_original_is_a_file_of_the_same_photograph(world: World, anna: uuid.UUID) -> None:
+    world.objects("77.jpg", "77.png")
+    world.link()
+    shown = world.one("select key from fm_migration.photo where state = 'linked'")
+    (other,) = {DUMP + "77.jpg", DUMP + "77.png"} - {shown}
+    answer = ask(world, f"object {other}")
+    assert answer.headline.startswith(f"Object {other} is a further file of a photograph that uses {shown}.")
+    assert F.SECOND_ORIGINAL in [found.finding for found in answer.findings]
+
+
+def _give_id(world: World, patient: uuid.UUID, filemaker: str) -> None:
+    """Staff correct a patient's FileMaker id, or what they take for it."""
+    world.do(
+        "update patients set filemaker_metadata = jsonb_build_object('filemaker_id', cast(:id as text)) "
+        "where id = :patient", id=filemaker, patient=patient,
+    )  # fmt: skip
+
+
+def _long_ago(world: World) -> None:
+    """Whoever has gone so far has not gone a moment ago."""
+    world.do("update fm_migration.patient_read set read_at = read_at - interval '1 hour'")
+
+
+# --- thumbnails ---------------------------------------------------------------------------------------------------
 
 
 def test_thumbnail_missing(world: World) -> None:
@@ -727,7 +878,7 @@ def test_the_answer_for_programs_has_these_keys(world: World, anna: uuid.UUID) -
     assert json.loads(json.dumps(answer)) == answer
     assert list(answer) == [
         "asked", "kind", "subject", "headline", "broken", "patients", "photographs", "visible", "first_broken_hop",
-        "reasons", "amiss", "findings", "report_only", "walks", "as_of",
+        "reasons", "amiss", "findings", "report_only", "tenures", "walks", "as_of",
     ]  # fmt: skip
     assert list(answer["walks"][0]) == [
         "subject", "row", "recid", "object", "patient", "batch", "image", "thumbnail", "visible", "first_broken_hop",

@@ -9,7 +9,7 @@ import pytest
 
 from fm_migration.objects.facts import ObjectFacts
 from fm_migration.report.classes import FindingClass
-from fm_migration_tests.clinic.linking import ANNA, BERT, CARA, DUMP, Photograph, filemaker_id
+from fm_migration_tests.clinic.linking import ANNA, BERT, CARA, DUMP, Photograph, filemaker_id, image_id
 from fm_migration_tests.report.reporting import WRITTEN, Reported, etag_of, stored
 
 F = FindingClass
@@ -51,6 +51,11 @@ def test_a_clinic_in_order_has_no_finding(linked: Reported) -> None:
         "All 3 photographs whose row, file and patient are known show on their patients' pages; nothing else was found"
     )
     assert report.totals["waterfall"] == [("rows of the export", 3), ("visible photographs", 3)]
+
+
+def _long_ago(world: Reported) -> None:
+    """Whoever has gone so far has not gone a moment ago."""
+    world.do("update fm_migration.patient_read set read_at = read_at - interval '1 hour'")
 
 
 # --- rows -------------------------------------------------------------------------------------------------------------
@@ -246,6 +251,55 @@ def test_a_file_of_a_kind_that_stays_out(linked: Reported) -> None:
     assert linked.find() == {"file_not_an_image": {f"object {DUMP}4.docx"}}
 
 
+def test_contradicting_evidence_holds_both_claims(linked: Reported) -> None:
+    """The object of its image says recid 1, FileMaker's id says recid 3."""
+    image = linked.image_id("1.jpg")
+    linked.do("update images_image set filemaker_id = null where s3_key = :key", key=DUMP + "3.jpg")
+    linked.do("update images_image set filemaker_id = :id where id = :image", id=image_id("3"), image=image)
+    linked.plan()
+    assert linked.find() == {"contradicting_evidence": {"recid 1", "recid 3"}}
+    for recid in ("1", "3"):
+        evidence = linked.evidence(F.CONTRADICTING_EVIDENCE, f"recid {recid}")
+        assert (evidence["shows"], evidence["contradicts"]) == ("recid 1", "recid 3")
+    assert linked.evidence(F.CONTRADICTING_EVIDENCE, "recid 1")["image"] == str(image)
+
+
+def test_a_photograph_that_staff_have_deleted(linked: Reported) -> None:
+    """Before the next plan has seen it and after it; no original is called hidden by that."""
+    image = linked.image_id("3.jpg")
+    linked.do("delete from images_image where id = :image", image=image)
+    linked.do(
+        "update images_batch set image_count = (select count(*) from images_image where batch_id = images_batch.id)"
+    )
+    for plan in (False, True):
+        if plan:
+            linked.link(approved=True)
+        found = linked.find()
+        assert found.pop("batch_empty")
+        assert found.pop("thumbnail_without_image")
+        assert found == {"removed_by_staff": {"recid 3"}}
+        assert linked.evidence(F.REMOVED_BY_STAFF, "recid 3")["image"] == str(image)
+    report = linked.report()
+    assert report.totals["hidden"] == {}
+    assert report.totals["waterfall"] == [
+        ("rows of the export", 3), ("removed by staff", -1), ("visible photographs", 2),
+    ]  # fmt: skip
+
+
+def test_a_second_original_counts_as_not_shown(linked: Reported) -> None:
+    _relist(linked, *_bucket("1.jpg", "2.jpg", "3.jpg", "3.png"), *_thumbnails(linked))
+    (other,) = {DUMP + "3.jpg", DUMP + "3.png"} - {
+        linked.one("select key from fm_migration.photo where recid = '3' and state = 'linked'")
+    }
+    found = linked.find()
+    assert found == {"second_original": {f"object {other}"}}
+    assert linked.evidence(F.SECOND_ORIGINAL, f"object {other}")["recid"] == "3"
+    report = linked.report()
+    assert report.verdict.startswith("1 of 4 photographs whose row, file and patient are known do not show")
+    assert report.totals["originals"] == {"linked": 3, "second_original": 1}
+    assert sum(report.totals["states"].values()) == 3
+
+
 # --- the app ----------------------------------------------------------------------------------------------------------
 
 
@@ -256,7 +310,7 @@ def test_a_batch_whose_patient_is_gone(linked: Reported) -> None:
     empty = linked.batch(nobody, "Fitting 2")
     assert linked.find() == {"batch_without_patient": {f"batch {batch}"}, "batch_empty": {f"batch {empty}"}}
     assert linked.evidence(F.BATCH_WITHOUT_PATIENT, f"batch {batch}") == {
-        "batch": str(batch), "patient": str(nobody), "has": 1,
+        "batch": str(batch), "patient": str(nobody), "has": 1, "state": "never_seen",
     }  # fmt: skip
 
 
@@ -264,9 +318,11 @@ def test_a_batch_of_a_patient_who_was_removed_long_ago_names_who_it_was(linked: 
     batch = linked.batch_of("3.jpg").id
     linked.do("delete from patients where filemaker_metadata ->> 'filemaker_id' = :bert", bert=BERT)
     linked.read_patients()
-    linked.plan()
-    found = linked.find()
-    assert found == {"batch_without_patient": {f"batch {batch}"}, "row_without_patient": {"recid 3"}}
+    linked.link()
+    _long_ago(linked)
+    assert linked.find() == {"batch_without_patient": {f"batch {batch}"}}
+    assert linked.evidence(F.BATCH_WITHOUT_PATIENT, f"batch {batch}")["state"] == "absent"
+    assert "1 of 3 photographs" in linked.report().verdict
     assert linked.evidence(F.BATCH_WITHOUT_PATIENT, f"batch {batch}")["filemaker_id"] == BERT.lower()
 
 
@@ -278,6 +334,101 @@ def test_a_link_of_another_table_whose_patient_is_gone(linked: Reported) -> None
     assert linked.find() == {"link_without_patient": {subject}}
     evidence = linked.evidence(F.LINK_WITHOUT_PATIENT, subject)
     assert (evidence["table"], evidence["column"], evidence["of"]) == ("documents_document", "object_id", str(lost))
+
+
+def _shared(world: Reported) -> uuid.UUID:
+    """Anna is gone, and two who had her id are there again."""
+    anna = world.patients()[ANNA]
+    world.patient(ANNA)
+    world.read_patients()
+    document = world.document(anna)
+    world.reimport()
+    world.link(approved=True)
+    _long_ago(world)
+    return document
+
+
+def test_a_link_whose_former_patient_could_be_two(linked: Reported) -> None:
+    batch, anna = linked.batch_of("1.jpg").id, linked.patients()[ANNA]
+    document = _shared(linked)
+    found = linked.find()
+    subjects = {f"link documents_document.object_id {document}", f"batch {batch}"}
+    assert found["link_ambiguous"] == subjects
+    assert "batch_without_patient" not in found
+    holders = sorted(
+        str(row.id)
+        for row in linked.rows("select id from patients where filemaker_metadata ->> 'filemaker_id' = :id", id=ANNA)
+    )
+    for subject in subjects:
+        evidence = linked.evidence(F.LINK_AMBIGUOUS, subject)
+        assert (evidence["patient"], evidence["could_be"]) == (str(anna), ", ".join(holders))
+
+
+def test_a_link_that_was_followed_before_the_id_was_shared(linked: Reported) -> None:
+    """Batches and documents; what was never led anywhere is nobody's concern."""
+    batch, anna = linked.batch_of("1.jpg").id, linked.patients()[ANNA]
+    document = linked.document(anna)
+    linked.reimport()
+    linked.link(approved=True)
+    linked.document(linked.patients()[ANNA], "documents/of-today.pdf")
+    assert "followed_then_shared" not in linked.find()
+    linked.patient(ANNA)
+    linked.link(approved=True)
+    found = linked.find()["followed_then_shared"]
+    assert found == {f"batch {batch}", f"link documents_document.object_id {document}"}
+    evidence = linked.evidence(F.FOLLOWED_THEN_SHARED, f"batch {batch}")
+    assert (evidence["former"], evidence["filemaker_id"]) == (str(anna), ANNA.lower())
+
+
+def test_a_batch_that_staff_gave_to_a_patient_without_an_id_who_is_gone(linked: Reported) -> None:
+    """It is theirs, and not taken back: a finding."""
+    batch, nameless = linked.batch_of("3.jpg").id, linked.patient(None)
+    linked.do("update images_batch set object_id = :nameless where id = :batch", nameless=nameless, batch=batch)
+    linked.link(approved=True)
+    linked.do("delete from patients where id = :nameless", nameless=nameless)
+    linked.link(approved=True)
+    _long_ago(linked)
+    found = linked.find()
+    assert found["given_batch_lost"] == {f"batch {batch}"}
+    assert "batch_without_patient" not in found
+    evidence = linked.evidence(F.GIVEN_BATCH_LOST, f"batch {batch}")
+    assert (evidence["patient"], evidence["state"]) == (str(nameless), "without_id")
+    assert linked.batch_of("3.jpg").object_id == nameless
+
+
+def test_a_photograph_on_a_batch_that_nobody_can_settle(linked: Reported) -> None:
+    """Its former patient went while two had the id; the row names the one who has it alone now."""
+    batch, anna = linked.batch_of("1.jpg").id, linked.patients()[ANNA]
+    _shared(linked)
+    linked.do(
+        "delete from patients where id = (select min(id::text)::uuid from patients "
+        "where filemaker_metadata ->> 'filemaker_id' = :id)", id=ANNA,
+    )  # fmt: skip
+    linked.read_patients()
+    linked.do("update fm_migration.patient_read set read_at = read_at - interval '30 days'")
+    linked.read_patients()
+    linked.do("insert into patients (id, first_name, last_name, archived, created_at, updated_at, mrn) "
+              "values (gen_random_uuid(), 'x', 'y', false, now(), now(), 'M9')")  # fmt: skip
+    linked.link(approved=True)
+    assert set(linked.states().values()) == {"ambiguous_patient", "linked"}
+    found = linked.find()
+    assert found["owner_unsettled"] == {"recid 1", "recid 2"}
+    assert "ambiguous_patient" not in found
+    evidence = linked.evidence(F.OWNER_UNSETTLED, "recid 1")
+    assert (evidence["batch"], evidence["former"]) == (str(batch), str(anna))
+
+
+def test_who_has_gone_a_moment_ago_may_be_back(linked: Reported) -> None:
+    """While a re-import is under way nobody is called an orphan, though most of the people are there."""
+    for number in range(60):
+        linked.patient(filemaker_id(number))
+    linked.link()
+    batch = linked.batch_of("3.jpg").id
+    linked.do("delete from patients where filemaker_metadata ->> 'filemaker_id' = :bert", bert=BERT)
+    linked.link(approved=True)
+    assert linked.find() == {"too_new": {f"batch {batch}"}}
+    _long_ago(linked)
+    assert linked.find() == {"batch_without_patient": {f"batch {batch}"}}
 
 
 def test_a_named_column_of_text_is_looked_at_too(own_world: Reported) -> None:
@@ -315,6 +466,7 @@ def test_an_image_doubled_by_an_earlier_run(linked: Reported) -> None:
     name = linked.batch_of("1.jpg").name
     batch = linked.batch(linked.patients()[ANNA], name, [DUMP + "1.jpg"], by_hand=False)
     linked.batch(linked.patients()[ANNA], "Compare", [DUMP + "2.jpg"])
+    linked.plan()
     (twin,) = linked.rows("select id from images_image where batch_id = :batch", batch=batch)
     found = linked.find()
     assert found.pop("batch_doubled") == {f"batch {batch}"}, "and the batch is of the same day as another"

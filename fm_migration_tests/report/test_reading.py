@@ -121,10 +121,10 @@ def test_the_export_is_named_without_its_folder(reports: Reports) -> None:
 
 def test_a_reimport_is_healed_when_the_first_plan_made_from_it_is_applied(reports: Reports) -> None:
     people = ids(20)
-    reports.learn(START - DAY, people)
     reports.read_patients(START - DAY, "before")
-    reports.learn(START, people[:18])
+    reports.learn(people)
     reports.read_patients(START, "after")
+    reports.learn(people[:18])
     reports.plan(START, applied_at=None)
     reports.plan(START, applied_at=START + timedelta(seconds=9))
     reports.plan(START, kind="links", applied_at=START + timedelta(seconds=8))
@@ -137,10 +137,10 @@ def test_a_reimport_is_healed_when_the_first_plan_made_from_it_is_applied(report
 def test_a_run_that_failed_does_not_make_the_healing_look_shorter(reports: Reports) -> None:
     """The same patients are read again by the run that succeeds; the wound has been open since the first reading."""
     people = ids(3)
-    reports.learn(START - DAY, people)
     reports.read_patients(START - DAY, "before")
-    reports.learn(START, people)
+    reports.learn(people)
     reports.read_patients(START, "after")
+    reports.learn(people)
     reports.read_patients(START + timedelta(minutes=5), "after")
     reports.plan(START, applied_at=START + timedelta(minutes=6))
     reports.add()
@@ -150,11 +150,11 @@ def test_a_run_that_failed_does_not_make_the_healing_look_shorter(reports: Repor
 
 def test_a_reimport_upon_another_is_told_from_one_that_waits(reports: Reports) -> None:
     people = ids(3)
-    reports.learn(START - DAY, people)
     reports.read_patients(START - DAY, "before")
+    reports.learn(people)
     for day in (0, 1):
-        reports.learn(START + DAY * day, people)
         reports.read_patients(START + DAY * day, f"after {day}")
+        reports.learn(people)
     reports.add()
     newest, older = read(reports).reimports
     assert (newest.took, newest.superseded) == (None, False)
@@ -162,10 +162,10 @@ def test_a_reimport_upon_another_is_told_from_one_that_waits(reports: Reports) -
 
 
 def test_a_new_patient_is_no_reimport(reports: Reports) -> None:
-    reports.learn(START - DAY, ids(3))
     reports.read_patients(START - DAY, "before")
-    reports.learn(START, [uuid.uuid4()])
+    reports.learn(ids(3))
     reports.read_patients(START, "one more")
+    reports.learn([uuid.uuid4()])
     reports.add()
     assert read(reports).reimports == ()
 
@@ -174,15 +174,21 @@ def test_a_restored_backup_is_a_reimport(reports: Reports) -> None:
     """The former UUIDs come back: nothing is learned, and every link must be led home all the same."""
     people = ids(4)
     for day in (0, 1):
-        reports.learn(START + DAY * day, people)
         reports.read_patients(START + DAY * day, f"generation {day}")
+        reports.learn(people)
     restored_at = START + DAY * 2
+    reading = reports.read_patients(restored_at, "generation 0")
     with reports.engine.begin() as connection:
+        connection.execute(text("update fm_migration.patient_identity set ended = :reading, ending = 'gone' "
+                                "where ended is null"), {"reading": reading})  # fmt: skip
         connection.execute(
-            text("update fm_migration.patient_identity set current = first_seen = :former, last_seen = :at"),
-            {"former": START, "at": restored_at},
+            text(
+                "insert into fm_migration.patient_identity (patient_id, began, filemaker_id, written) "
+                "select patient_id, :reading, filemaker_id, written from fm_migration.patient_identity "
+                "where began = (select min(began) from fm_migration.patient_identity)"
+            ),
+            {"reading": reading},
         )
-    reports.read_patients(restored_at, "generation 0")
     reports.add()
     assert [one.noticed_at for one in read(reports).reimports] == [restored_at, START + DAY]
     assert read(reports).reimports[0].people == 4

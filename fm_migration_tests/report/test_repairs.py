@@ -73,6 +73,8 @@ def _double(world: Reported, key: str, **values: Any) -> tuple[uuid.UUID, uuid.U
     """A second batch of Anna's day with a second image of this object: the batch and the image."""
     batch = world.batch(world.patients()[ANNA], DAY_NAME, [DUMP + key], by_hand=False, **values)
     (image,) = world.rows("select id from images_image where batch_id = :batch", batch=batch)
+    # A plan recognises what it shows; a plan that was made and not applied makes nothing else of it.
+    world.plan()
     return batch, image.id
 
 

@@ -181,8 +181,10 @@ def test_a_reimport_that_is_healed_leaves_the_same_findings(world: Reported) -> 
     assert FindingClass.ARCHIVED_PATIENT not in report.new, "it is the same people"
     assert before.pop("archived_patient") != after.pop("archived_patient")
     # Where two patients share an id, nothing can lead what hangs on them to their new UUIDs: the truth, and found.
-    disputed = {f"batch {batch.id}" for batch in clinic.batches} & after.pop("batch_without_patient", set())
-    lost = after.pop("link_without_patient", set())
+    ambiguous = after.pop("link_ambiguous")
+    disputed = {f"batch {batch.id}" for batch in clinic.batches} & ambiguous
+    lost = ambiguous - disputed
+    assert disputed
     people = {patient.mrn: patient.filemaker_id for patient in clinic.patients}
     shared = set(sample_truth.describe(clinic)["ambiguous_filemaker_ids"])
     assert {people[batch.owner] for batch in clinic.batches if f"batch {batch.id}" in disputed} <= shared
@@ -204,6 +206,7 @@ def test_the_totals_add_up_on_a_whole_small_clinic(world: Reported) -> None:
     assert totals["bytes"] == sum(totals["bytes_by_kind"].values()) == 1000 * totals["objects"]
     assert totals["images"] == totals["images_visible"] + sum(totals["images_invisible"].values())
     assert sum(totals["thumbnails"].values()) == truth["states"]["linked"]
+    assert sum(totals["originals"].values()) == totals["objects_by_kind"]["original"]
     first, *between, last = totals["waterfall"]
     assert first[1] + sum(number for _, number in between) == last[1] == truth["totals"]["linked_photographs"]
     assert all(number < 0 for _, number in between)

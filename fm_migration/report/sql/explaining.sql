@@ -13,7 +13,8 @@ from (select) as always
 left join lateral (select * from fm_migration.export_read order by id desc limit 1) as export on true
 left join lateral (select * from fm_migration.inventory_snapshot order by id desc limit 1) as listing on true
 left join lateral (select * from fm_migration.patient_read order by id desc limit 1) as read on true
-left join lateral (select * from fm_migration.link_plan where kind = 'photographs' order by id desc limit 1) as plan
+left join lateral (select * from fm_migration.link_plan
+                   where kind in ('photographs', 'restore') order by id desc limit 1) as plan
     on true
 left join lateral (select * from fm_migration.report order by id desc limit 1) as report on true
 
@@ -34,18 +35,65 @@ select exists (select from patient_now where patient_id = :id) as patient,
            as photograph
 
 -- step: homes
--- Which living patients an id leads to: as their UUID, as their FileMaker id, or as a UUID of former days.
-select asked.id, 'uuid' as way, now.patient_id
-from unnest(cast(:ids as uuid[])) as asked (id) join patient_now as now on now.patient_id = asked.id
+-- Which living patients an id leads to: as their UUID, as their FileMaker id (written like this, if they are told apart by
+-- that), or as a UUID of former days, by the rules of follow.sql in `successor`. Of who has vanished since the patients
+-- were read, the next reading will see who has that one's id now. `doubt`: why the one is nobody's for certain.
+select asked.id, asked.written, 'uuid' as way, now.patient_id, null as doubt
+from unnest(cast(:ids as uuid[]), cast(:written as text[])) as asked (id, written)
+join patient_now as now on now.patient_id = asked.id
 union
-select asked.id, 'filemaker_id', now.patient_id
-from unnest(cast(:ids as uuid[])) as asked (id) join patient_now as now on now.filemaker_id = asked.id
+select asked.id, asked.written, 'filemaker_id', now.patient_id,
+       case when held.shared then 'shared'
+            when held.passed and not exists (
+                select from fm_migration.settlement where settlement.patient_id = held.patient_id) then 'passed' end
+from unnest(cast(:ids as uuid[]), cast(:written as text[])) as asked (id, written)
+join patient_now as now on now.filemaker_id = asked.id
+    and (asked.written is null or now.written = asked.written
+         or not (exists (select from patient_now as other
+                         where other.filemaker_id = asked.id and other.written = asked.written)
+                 or exists (select from fm_migration.patient_identity as once
+                            where once.filemaker_id = asked.id and once.written = asked.written and once.twin)))
+left join fm_migration.patient_identity as held on held.patient_id = now.patient_id and held.ended is null
 union
-select asked.id, 'history', now.patient_id
-from unnest(cast(:ids as uuid[])) as asked (id)
-join fm_migration.patient_identity as former on former.patient_id = asked.id
-join patient_now as now on now.filemaker_id = former.filemaker_id
-where now.patient_id <> asked.id
+select asked.id, asked.written, 'history', successor.patient_id, null
+from unnest(cast(:ids as uuid[]), cast(:written as text[])) as asked (id, written)
+join successor on successor.former_id = asked.id and successor.verdict = 'found'
+union
+select asked.id, asked.written, 'history', now.patient_id, null
+from unnest(cast(:ids as uuid[]), cast(:written as text[])) as asked (id, written)
+join successor on successor.former_id = asked.id and successor.verdict = 'absent'
+join lateral (
+    select * from fm_migration.patient_identity as tenure
+    where tenure.patient_id = asked.id order by tenure.began desc limit 1
+) as last on not last.shared and last.filemaker_id is not null
+join patient_now as now on now.filemaker_id = last.filemaker_id and (now.written = last.written or not last.twin)
+where not exists (select from patient_now as there where there.patient_id = asked.id)
+  and not exists (select from fm_migration.patient_identity as held
+                  where held.patient_id = now.patient_id and held.ended is null)
+
+-- step: former
+create temporary table former on commit drop as select distinct unnest(cast(:ids as uuid[])) as former_id
+
+-- step: whys
+-- Why nobody follows somebody who is gone, or that a person has said who does.
+select successor.former_id as id,
+       case when successor.verdict = 'ambiguous' and last.shared then 'shared'
+            when successor.verdict = 'ambiguous' then 'passed' else successor.verdict end as why,
+       exists (select from fm_migration.settlement where settlement.former_id = successor.former_id) as settled
+from successor
+left join lateral (
+    select * from fm_migration.patient_identity as tenure
+    where tenure.patient_id = successor.former_id order by tenure.began desc limit 1
+) as last on true
+
+-- step: tenures
+-- Who held which id since when, of these patients and of whoever held the same ids.
+select patient_id, filemaker_id, written, began_at, ended_at, ending, shared, recognised,
+       (select settlement.patient_id from fm_migration.settlement
+        where settlement.former_id = tenure.patient_id) as settled
+from fm_migration.tenure
+where patient_id = any(cast(:ids as uuid[])) or filemaker_id = any(cast(:ids as uuid[]))
+order by began_at nulls first, ended_at nulls last, patient_id
 
 -- step: known_before
 -- Ids of people whom the history knows, whether they are in the app now or not.
@@ -67,26 +115,39 @@ select id, concat_ws(' ', first_name, last_name) as name
 from patients where id = any(cast(:ids as uuid[])) order by 2
 
 -- step: person
--- All ids of one person: the FileMaker ids, and the UUIDs that belong or belonged to them. Of a FileMaker id that two
--- living patients share, the other one's UUID is left out.
+-- All ids of one person: the FileMaker ids, and the UUIDs that belong or belonged to them. An id that was withdrawn from
+-- somebody who stayed was a mistake, and leads nowhere. Of a FileMaker id that two living patients share, the other one's
+-- UUID is left out.
 select person.id
 from (
     select filemaker_id from patient_now where patient_id = any(cast(:ids as uuid[])) and filemaker_id is not null
     union select filemaker_id from fm_migration.patient_identity
-          where patient_id = any(cast(:ids as uuid[])) or filemaker_id = any(cast(:ids as uuid[]))
+          where filemaker_id is not null and ending is distinct from 'withdrawn'
+            and (filemaker_id = any(cast(:ids as uuid[]))
+                 or (patient_id = any(cast(:ids as uuid[]))
+                     and not exists (select from patient_now as there
+                                     where there.patient_id = patient_identity.patient_id)))
 ) as filemaker
 cross join lateral (
     select filemaker.filemaker_id as id
     union all
     select known.patient_id from fm_migration.patient_identity as known
-    where known.filemaker_id = filemaker.filemaker_id
+    where known.filemaker_id = filemaker.filemaker_id and known.ending is distinct from 'withdrawn'
       and not exists (select from patient_now where patient_now.patient_id = known.patient_id)
 ) as person
 union
 select unnest(cast(:ids as uuid[]))
 
 -- step: rows_of_person
-select row_number from fm_migration.csv_metadata where contact = any(cast(:ids as uuid[])) order by row_number
+-- Rows that name any of these ids, without those that are known to name another patient by it: two who are told apart by
+-- how their ids are written.
+select csv.row_number
+from fm_migration.csv_metadata as csv
+left join fm_migration.photo_status as status on status.photo = csv.photo
+where csv.contact = any(cast(:ids as uuid[]))
+  and (status.patient_id is null or status.patient_id = any(cast(:patients as uuid[]))
+       or cardinality(cast(:patients as uuid[])) = 0)
+order by csv.row_number
 
 -- step: images_of_person
 select image.id
@@ -120,15 +181,18 @@ order by vanished is not null, key limit 10
 
 -- step: rows
 -- Rows of the export, with how often their recid stands in it, whether those rows contradict each other, the original
--- that is theirs as far as it was listed, and what the newest plan says of them.
-select csv.row_number, csv.recid, csv.contact, csv.contact_text = '' as names_nobody, csv.taken_on,
-       csv.problems, case when shared.records > 1 then null else csv.image_id end as image_id,
+-- that is theirs as far as it was listed, and what the newest plan says of them. `contradicting` is an image for which
+-- two pieces of evidence name two photographs, this one among them.
+select csv.row_number, csv.recid, csv.contact, trim(csv.contact_text) as written, csv.contact_text = '' as names_nobody,
+       csv.taken_on, csv.problems, case when shared.records > 1 then null else csv.image_id end as image_id,
        coalesce(twin.times, 1) as times, coalesce(twin.versions > 1, false) as contradicted,
        coalesce(twin.first, csv.row_number) as first_of_recid,
-       original.key as original, photo.state, photo.clinic_image as planned_image, photo.batch_id as planned_batch,
-       photo.month
+       original.key as original, photo.state, photo.home, photo.clinic_image as planned_image,
+       photo.batch_id as planned_batch, photo.month,
+       claims.clinic_image as contradicting, claims.photo as shows, claims.contradicts,
+       coalesce(photo.state = 'removed_by_staff', false) or (photo.shown and gone.by_somebody) is true as deleted
 from fm_migration.csv_metadata as csv
-left join fm_migration.photo on photo.row_number = csv.row_number
+left join fm_migration.photo using (photo)
 left join lateral (
     select count(*) as times, min(row_number) as first,
            count(distinct (coalesce(contact::text, contact_text), taken_on, image_id)) as versions
@@ -139,19 +203,39 @@ left join lateral (
 ) as shared on true
 left join lateral (
     select key from (
-        select *, 1 as way from fm_migration.s3_inventory where kind = 'original' and recid = csv.recid
+        select key, 1 as way, preference from fm_migration.original where recid = csv.recid
         union all
-        select *, 2 from fm_migration.s3_inventory
-        where kind = 'original' and image_id = csv.image_id and shared.records < 2
+        select key, 2, preference from fm_migration.original where image_id = csv.image_id and shared.records < 2
+        union all
+        select key, 3, null from fm_migration.s3_inventory
+        where kind = 'original' and vanished is not null
+          and (recid = csv.recid or (image_id = csv.image_id and shared.records < 2))
     ) as named
-    order by vanished is not null, way, length(key) - length(replace(key, '/', '')), size = 0, last_modified desc, key
+    order by way, preference, key
     limit 1
 ) as original on true
+left join lateral (
+    select known.clinic_image, known.photo, known.contradicts
+    from fm_migration.recognition as known
+    where known.contradicts is not null and (known.photo = csv.photo or known.contradicts = csv.photo)
+    order by known.photo = csv.photo desc, known.clinic_image limit 1
+) as claims on true
+left join lateral (
+    -- Neither was the plan that made it undone, nor did a plan take it away.
+    select not exists (
+        select from fm_migration.planned_change as ours
+        where ours.row_id = photo.clinic_image::text and ours.table_name = 'images_image'
+          and ((ours.action = 'insert' and ours.undone_at is not null)
+               or (ours.action = 'delete' and ours.outcome in ('applied', 'already') and ours.undone_at is null))
+    ) as by_somebody
+    where photo.shown and not exists (select from images_image as image where image.id = photo.clinic_image)
+) as gone on true
 where csv.row_number = any(cast(:rows as bigint[]))
 
 -- step: images
--- Images of the app by id, by the photograph's FileMaker UUID, by the batch or by the key of either file; with whose
--- they are, and what we know of their thumbnails.
+-- Images of the app by id, by the photograph's FileMaker UUID, by the batch, by the key of either file or by the
+-- photograph that they were recognised as; with whose they are, and what we know of their thumbnails. `given`: the batch
+-- was ours, and somebody has given it to another owner.
 select image.id, image.s3_key as key, image.batch_id as batch, image.filemaker_id, image.uploaded_at,
        image.uploaded_by_id is not null as by_hand, image.s3_thumbnail_key as thumbnail_key,
        batch.id is not null as has_batch, coalesce(batch.content_type_id = :content_type, false) as of_patients,
@@ -159,16 +243,20 @@ select image.id, image.s3_key as key, image.batch_id as batch, image.filemaker_i
        mine.state as thumbnail_state, mine.reason as thumbnail_reason, mine.key as our_thumbnail,
        mine.source_key as thumbnail_source, mine.source_etag as thumbnail_etag, mine.made_at as thumbnail_made_at,
        mine.undone_at is not null as thumbnail_undone, coalesce(mine.mirrored_side, false) as mirrored_side,
-       photo.row_number as photo_row, photo.month as photo_month
+       known.photo, csv.row_number as photo_row, photo.month as photo_month,
+       coalesce(placed.written ->> 'object_id' <> batch.object_id::text, false) as given
 from images_image as image
 left join images_batch as batch on batch.id = image.batch_id
 left join patients on patients.id = batch.object_id and batch.content_type_id = :content_type
 left join fm_migration.thumbnail as mine on mine.clinic_image = image.id
-left join lateral (select row_number, month from fm_migration.photo
-                   where clinic_image = image.id order by row_number limit 1) as photo on true
+left join fm_migration.last_written as placed
+    on placed.table_name = 'images_batch' and placed.row_id = batch.id::text
+left join fm_migration.recognition as known on known.clinic_image = image.id
+left join fm_migration.photo on photo.clinic_image = image.id
+left join fm_migration.csv_metadata as csv on csv.photo = coalesce(known.photo, photo.photo)
 where image.id = any(cast(:ids as uuid[])) or image.filemaker_id = any(cast(:filemaker_ids as uuid[]))
    or image.s3_key = any(cast(:keys as text[])) or image.batch_id = any(cast(:batches as uuid[]))
-   or image.s3_thumbnail_key = any(cast(:thumbnail_keys as text[]))
+   or image.s3_thumbnail_key = any(cast(:thumbnail_keys as text[])) or known.photo = any(cast(:photos as text[]))
 order by (patients.id is not null) desc, image.s3_thumbnail_key <> '' desc, image.uploaded_at, image.id
 
 -- step: objects
@@ -194,6 +282,8 @@ left join found on asked.vanished is not null and found.etag = asked.etag and fo
 -- without the zero before the day.
 select batch.id, batch.object_id as owner, batch.content_type_id = :content_type as of_patients,
        batch.uploaded_by_id is not null as by_hand, batch.image_count as says,
+       coalesce((select placed.written ->> 'object_id' <> batch.object_id::text from fm_migration.last_written as placed
+                 where placed.table_name = 'images_batch' and placed.row_id = batch.id::text), false) as given,
        (select count(*) from images_image where batch_id = batch.id) as has,
        (select count(*) from images_batch as other
         where other.object_id = batch.object_id and other.content_type_id = batch.content_type_id

@@ -101,7 +101,8 @@ select case photo.state when 'duplicate_recid' then 'recid_doubled'
                         else photo.state end,
        named.subject,
        jsonb_strip_nulls(jsonb_build_object(
-           'row', csv.row_number, 'recid', photo.recid, 'key', photo.key, 'filemaker_id', photo.filemaker_id,
+           'row', csv.row_number, 'recid', photo.recid, 'key', photo.key,
+           'filemaker_id', coalesce(photo.filemaker_id, could_be.filemaker_id), 'could_be', could_be.patients,
            'patient', case when photo.state in ('placed_by_staff', 'ambiguous_patient') then photo.patient_id end,
            'image', coalesce(photo.clinic_image::text, claims.clinic_image::text, deleted.row_id),
            'batch', case when photo.state = 'ambiguous_patient' then photo.batch_id end,
@@ -133,6 +134,12 @@ left join lateral (
     where known.contradicts is not null and (known.photo = photo.photo or known.contradicts = photo.photo)
     order by known.photo = photo.photo desc, known.clinic_image limit 1
 ) as claims on photo.state = 'contradicting_evidence'
+left join lateral (
+    select holder.filemaker_id, string_agg(holder.patient_id::text, ', ' order by holder.patient_id) as patients
+    from fm_migration.patient_identity as holder
+    where holder.filemaker_id = csv.contact and holder.ended is null
+    group by holder.filemaker_id
+) as could_be on photo.state = 'ambiguous_patient' and photo.home = 'ambiguous'
 cross join lateral (
     select case when photo.recid is null or repeated.recid is not null then 'row ' || csv.row_number
                 else 'recid ' || photo.recid end as subject
@@ -231,7 +238,7 @@ create temporary table lost on commit drop as
 select successor.former_id, successor.verdict, last.filemaker_id,
        case when successor.verdict = 'ambiguous' then could_be.patients end as could_be,
        coalesce(last.ended is null
-                or (last.ending = 'gone' and last.ended >= (
+                or (successor.verdict = 'absent' and last.ended >= (
                         select min(id) from fm_migration.patient_read
                         where read_at > now() - cast(:reimport_lasts as interval))), false)
            and last.patient_id is not null as young
