@@ -1101,8 +1101,9 @@ set export_read_id = excluded.export_read_id, export_version = excluded.export_v
 
 -- step: note_made
 -- What an applied plan has made is in the app now: if it is not there at the next look, somebody has deleted it.
-insert into fm_migration.recognition (clinic_image, photo, evidence, looked_like)
-select image.id, photo.photo, 'made',
+-- Ids are made of natural keys: an image of this id may have shown another photograph once, before it was undone.
+insert into fm_migration.recognition as known (clinic_image, photo, evidence, looked_like)
+select image.id, photo.photo, case when planned.action = 'insert' then 'made' else photo.evidence end,
        hashtextextended(image.s3_key || '|' || coalesce(image.filemaker_id::text, ''), 0)
 from fm_migration.planned_change as planned
 join images_image as image on image.id = planned.row_id::uuid
@@ -1110,7 +1111,10 @@ join fm_migration.photo on photo.clinic_image = image.id
 where planned.plan_id = :plan and planned.table_name = 'images_image'
   and (planned.action = 'insert' or planned.after ?| array['filemaker_id', 's3_key'])
   and planned.outcome in ('applied', 'already')
-on conflict (clinic_image) do update set looked_like = excluded.looked_like;
+on conflict (clinic_image) do update
+set photo = excluded.photo, evidence = excluded.evidence, looked_like = excluded.looked_like,
+    contradicts = case when excluded.evidence <> 'made' then known.contradicts end,
+    agreed_in = case when excluded.evidence <> 'made' then known.agreed_in end;
 
 -- step: analyze_photos
 analyze fm_migration.photo;
