@@ -17,7 +17,7 @@ from typing import Any
 
 from fm_migration import database
 from fm_migration.clinic import contract
-from fm_migration.linking import applying
+from fm_migration.linking import applying, consuming
 from fm_migration.plans import applying as plans_applying
 from fm_migration.plans import life, locks, written
 
@@ -33,7 +33,7 @@ STEPS: dict[str, tuple[ModuleType, str, int]] = {
     "what was written remembered": (written, "remember", 1),
     "counted": (plans_applying, "_derive", 1),
     "marked": (life, "mark_applied", 1),
-    "noted what was consumed": (applying, "consume", 1),
+    "noted what was consumed": (consuming, "consume", 1),
 }
 #: Beside them: when all is done and nothing committed.
 ABOUT_TO_COMMIT = "about to commit"

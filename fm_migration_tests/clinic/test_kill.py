@@ -126,7 +126,9 @@ def test_16_killed_while_it_plans_it_leaves_no_plan(
 ) -> None:
     world, plan = planned
     ledger, photos = _ledger(world), world.rows("select * from fm_migration.photo_status order by row_number")
-    monkeypatch.setattr("fm_migration.linking.placing._finish", lambda connection, *_: _terminate(world, connection))
+    monkeypatch.setattr(
+        "fm_migration.linking.placing._finish", lambda connection, *_, **_options: _terminate(world, connection)
+    )
     with pytest.raises(DBAPIError):
         world.plan()
     monkeypatch.undo()

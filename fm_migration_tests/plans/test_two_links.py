@@ -8,28 +8,14 @@ import pytest
 
 from fm_migration_tests.clinic.linking import ANNA, BERT, CARA, Photograph, World
 
-RELATIONSHIPS = """
-create table contact_relationships (
-    id uuid primary key, from_content_type_id int not null, from_object_id uuid not null,
-    to_content_type_id int not null, to_object_id uuid not null)
-"""
-
 
 @pytest.fixture
 def related(own_world: World) -> World:
     """Anna and Bert are related, in a table of the clinic's."""
-    own_world.do(RELATIONSHIPS)
-    own_world.patient(ANNA)
-    own_world.patient(BERT)
+    anna, bert = own_world.patient(ANNA), own_world.patient(BERT)
     own_world.photographs(Photograph("77", CARA))
     own_world.read_patients()
-    former = own_world.patients()
-    own_world.do(
-        "insert into contact_relationships values (gen_random_uuid(), :patients, :anna, :patients, :bert)",
-        patients=own_world.one("select id from django_content_type where model = 'patient'"),
-        anna=former[ANNA],
-        bert=former[BERT],
-    )
+    own_world.relationship(anna, bert)
     own_world.reimport()
     own_world.read_patients()
     return own_world
