@@ -90,7 +90,10 @@ select (select max(id) from fm_migration.export_read) as export_read_id,
 """)
 _LAST = text("select * from fm_migration.placement")
 _TOUCHED = text("select exists (select from touched)")
-_SETTLED = text("select exists (select from fm_migration.settlement where settled_at >= :since)")
+_SETTLED = text("""
+select exists (select from fm_migration.link_plan
+               where kind = 'settle' and (applied_at >= :since or undone_at >= :since))
+""")
 _KEEP_STATES = text("""
 create temporary table ordinary on commit drop as
 select photo, in_export, state, key, clinic_image, batch_id from fm_migration.photo
