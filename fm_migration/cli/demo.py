@@ -41,7 +41,7 @@ def run_demo(console: Console) -> None:
         with _scene(console, "Dagster looks at the three sources"):
             _observe(console, instance)
         with _scene(console, "The photographs are imported (job import_photographs)"):
-            _tell(console, run_job("import_photographs", instance), "link_plan", "image_batches", "patient_links")
+            _tell(console, run_job("import_photographs", instance), "patient_links", "link_plan", "image_batches")
             _show_states(console, places)
         with _scene(console, "Thumbnails are made (job make_thumbnails, all months in one run)"):
             months = instance.get_dynamic_partitions(MONTH)
@@ -51,7 +51,7 @@ def run_demo(console: Console) -> None:
             console.print(f"  {_visible(places):,} images are visible: whoever was re-imported sees an empty gallery")
         with _scene(console, "The links are healed (job heal_links, which the sensor would start by itself)"):
             result = run_job("heal_links", instance)
-            _tell(console, result, "patient_map", "link_plan", "image_batches", "patient_links")
+            _tell(console, result, "patient_map", "patient_links", "link_plan", "image_batches")
             console.print(f"  {_visible(places):,} images are visible again")
         with _scene(console, "The report tells what is left for a person to do (job report)"):
             _show_report(console, run_job("report", instance))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[2]
-VISIBLE = re.compile(r"([\d,]+) images are visible")
+VISIBLE = re.compile(r"^ +([\d,]+) images are visible", re.MULTILINE)
 
 
 @pytest.mark.slow
