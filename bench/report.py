@@ -64,6 +64,9 @@ _PLANT: tuple[LiteralString, ...] = (
     from bench.planted where fault = 1 and object.key = planted.key
     """,
     """
+    update fm_migration.photo set key = null from bench.planted where fault = 1 and photo.key = planted.key
+    """,
+    """
     insert into images_image
     select (jsonb_populate_record(twin, jsonb_build_object('id', gen_random_uuid(), 'filemaker_id', null))).*
     from images_image as twin join bench.planted on planted.image = twin.id where fault = 2

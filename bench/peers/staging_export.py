@@ -95,6 +95,7 @@ def as_copy_rows(photographs: list[Photograph]) -> Iterator[tuple[object, ...]]:
             "",
             "",
             [],
+            f"recid {found.recid}",
         )
 
 

@@ -119,8 +119,10 @@ class _Explaining:
             present, known = self._records.world.reimport
             some = f"{present:,} of {known:,} patients are there, and this one is not"
             return f"A re-import is under way, or patients were removed ({some}), so {name} shows"
-        if not patients and home.why not in ("", "never_seen"):
+        if not patients and home.why in ("without_id", "shared", "passed"):
             return f"No patient of the app has the id {name}, {GONE[home.why]}, so it shows"
+        if not patients and home.known:
+            return f"The app had a patient of the id {name} and has none now, so it shows"
         if not patients:
             return f"No patient of the app has the id {name}, so it shows"
         if len(patients) > 1:

@@ -29,7 +29,7 @@ def test_every_way_shows_every_photograph_on_its_patients_page(clinics: Clinics)
     stale = links.run(SCENARIOS["stale"], clinics, TINY, runs=1, warm_up=0).comparison
     assert list(first.samples) == [OURS, OURS_FROM_FILES, ORM, FLOOR, FLOOR_WITH_JOURNAL]
     assert list(stale.samples) == [OURS, ORM, FLOOR]
-    assert list(stale.parts(OURS)) == ["patients", "plan", "apply"]
+    assert list(stale.parts(OURS)) == ["patients", "links", "plan", "apply"]
 
 
 def test_a_way_that_does_not_do_the_work_ends_the_benchmark(clinics: Clinics) -> None:

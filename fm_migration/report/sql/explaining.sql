@@ -190,7 +190,7 @@ select csv.row_number, csv.recid, csv.contact, trim(csv.contact_text) as written
        original.key as original, photo.state, photo.home, photo.clinic_image as planned_image,
        photo.batch_id as planned_batch, photo.month,
        claims.clinic_image as contradicting, claims.photo as shows, claims.contradicts,
-       coalesce(photo.state = 'removed_by_staff', false) or (photo.shown and gone.by_somebody) is true as deleted
+       coalesce(photo.state = 'removed_by_staff', false) or gone.by_somebody is true as deleted
 from fm_migration.csv_metadata as csv
 left join fm_migration.photo using (photo)
 left join lateral (
@@ -221,14 +221,11 @@ left join lateral (
     order by known.photo = csv.photo desc, known.clinic_image limit 1
 ) as claims on true
 left join lateral (
-    -- Neither was the plan that made it undone, nor did a plan take it away.
-    select not exists (
-        select from fm_migration.planned_change as ours
-        where ours.row_id = photo.clinic_image::text and ours.table_name = 'images_image'
-          and ((ours.action = 'insert' and ours.undone_at is not null)
-               or (ours.action = 'delete' and ours.outcome in ('applied', 'already') and ours.undone_at is null))
-    ) as by_somebody
-    where photo.shown and not exists (select from images_image as image where image.id = photo.clinic_image)
+    -- Not by us.
+    select not exists (select from fm_migration.made_or_removed as ours
+                       where ours.row_id = photo.clinic_image::text and ours.action = 'delete') as by_somebody
+    where exists (select from fm_migration.recognition as seen where seen.clinic_image = photo.clinic_image)
+      and not exists (select from images_image as image where image.id = photo.clinic_image)
 ) as gone on true
 where csv.row_number = any(cast(:rows as bigint[]))
 
@@ -236,16 +233,25 @@ where csv.row_number = any(cast(:rows as bigint[]))
 -- Images of the app by id, by the photograph's FileMaker UUID, by the batch, by the key of either file or by the
 -- photograph that they were recognised as; with whose they are, and what we know of their thumbnails. `given`: the batch
 -- was ours, and somebody has given it to another owner.
+with asked as materialized (
+    select id from images_image as image
+    where image.id = any(cast(:ids as uuid[])) or image.filemaker_id = any(cast(:filemaker_ids as uuid[]))
+       or image.s3_key = any(cast(:keys as text[])) or image.batch_id = any(cast(:batches as uuid[]))
+       or image.s3_thumbnail_key = any(cast(:thumbnail_keys as text[]))
+    union
+    select clinic_image from fm_migration.recognition where photo = any(cast(:photos as text[]))
+)
 select image.id, image.s3_key as key, image.batch_id as batch, image.filemaker_id, image.uploaded_at,
-       image.uploaded_by_id is not null as by_hand, image.s3_thumbnail_key as thumbnail_key,
-       batch.id is not null as has_batch, coalesce(batch.content_type_id = :content_type, false) as of_patients,
+       image.uploaded_by_id is not null or known.evidence = 'hand' is true as by_hand,
+       image.s3_thumbnail_key as thumbnail_key, batch.id is not null as has_batch,
+       coalesce(batch.content_type_id = :content_type, false) as of_patients,
        batch.object_id as owner, patients.id is not null as owner_lives,
        mine.state as thumbnail_state, mine.reason as thumbnail_reason, mine.key as our_thumbnail,
        mine.source_key as thumbnail_source, mine.source_etag as thumbnail_etag, mine.made_at as thumbnail_made_at,
        mine.undone_at is not null as thumbnail_undone, coalesce(mine.mirrored_side, false) as mirrored_side,
        known.photo, csv.row_number as photo_row, photo.month as photo_month,
        coalesce(placed.written ->> 'object_id' <> batch.object_id::text, false) as given
-from images_image as image
+from asked join images_image as image using (id)
 left join images_batch as batch on batch.id = image.batch_id
 left join patients on patients.id = batch.object_id and batch.content_type_id = :content_type
 left join fm_migration.thumbnail as mine on mine.clinic_image = image.id
@@ -254,9 +260,6 @@ left join fm_migration.last_written as placed
 left join fm_migration.recognition as known on known.clinic_image = image.id
 left join fm_migration.photo on photo.clinic_image = image.id
 left join fm_migration.csv_metadata as csv on csv.photo = coalesce(known.photo, photo.photo)
-where image.id = any(cast(:ids as uuid[])) or image.filemaker_id = any(cast(:filemaker_ids as uuid[]))
-   or image.s3_key = any(cast(:keys as text[])) or image.batch_id = any(cast(:batches as uuid[]))
-   or image.s3_thumbnail_key = any(cast(:thumbnail_keys as text[])) or known.photo = any(cast(:photos as text[]))
 order by (patients.id is not null) desc, image.s3_thumbnail_key <> '' desc, image.uploaded_at, image.id
 
 -- step: objects
