@@ -356,12 +356,16 @@ create unique index on original (name);
 -- is the order of what a person must settle first.
 create temporary table candidate on commit drop as
 with repeated as (
-    select recid, min(row_number) as first_row, min(said) <> max(said) as contradicts_itself
+    -- Rows of one recid, or without any of one image id.
+    select name, min(row_number) as first_row, min(said) <> max(said) as contradicts_itself
     from fm_migration.csv_metadata
-    cross join lateral (select coalesce(contact::text, contact_text) || '|' || coalesce(taken_on::text, '') || '|' ||
+    cross join lateral (select coalesce('r' || recid, 'i' || image_id) as name,
+                               coalesce(contact::text, contact_text) || '|' || coalesce(taken_on::text, '') || '|' ||
                                coalesce(image_id::text, '') as said) as saying
     where recid in (select csv.recid from scope join fm_migration.csv_metadata as csv using (photo))
-    group by recid having count(*) > 1
+       or (recid is null
+           and image_id in (select csv.image_id from scope join fm_migration.csv_metadata as csv using (photo)))
+    group by name having count(*) > 1
 ), shared as (
     select image_id from fm_migration.csv_metadata
     where image_id in (select csv.image_id from scope join fm_migration.csv_metadata as csv using (photo))
@@ -381,7 +385,7 @@ with repeated as (
            case when not disputed then home.filemaker_id end as filemaker_id
     from scope
     join fm_migration.csv_metadata as csv using (photo)
-    left join repeated on repeated.recid = csv.recid
+    left join repeated on repeated.name = coalesce('r' || csv.recid, 'i' || csv.image_id)
     left join shared on shared.image_id = csv.image_id
     left join original as by_recid on by_recid.name = 'r' || csv.recid
     -- Where several records have one image id, an object of that name could be any of them.
