@@ -264,7 +264,7 @@ class _Normaliser:
                 [kind.category for kind in classified],
                 _texts(self._cells(cells, "nexus_export_date")),
                 raws,
-                self._photos(recids, image_ids, chunk.first_row),
+                self._photos(recids, image_ids, chunk),
                 flags.of_each(count),
                 [kind.side for kind in classified],
                 _texts(self._cells(cells, "display_name")),
@@ -272,16 +272,21 @@ class _Normaliser:
             )
         )
 
-    def _photos(self, recids: list[str | None], image_ids: list[str | None], first_row: int) -> list[str]:
-        """Each row's photograph by its recid, else its image id, else its number; repeated ones are numbered."""
+    def _photos(self, recids: list[str | None], image_ids: list[str | None], chunk: Chunk) -> list[str]:
+        """Each row's photograph by its recid, else its image id, else its number; repeated ones are numbered.
+
+        A row of the wrong width may hold another photograph's id, so it is known by its number.
+        """
         names = []
-        for number, (recid, image_id) in enumerate(zip(recids, image_ids, strict=True), start=first_row):
-            if recid is not None:
+        for at, (recid, image_id) in enumerate(zip(recids, image_ids, strict=True)):
+            if len(chunk.cells[at]) != self._width:
+                name, repeated = f"row {chunk.first_row + at}", False
+            elif recid is not None:
                 name, repeated = f"recid {recid}", recid in self._survey.duplicate_recids
             elif image_id is not None:
                 name, repeated = f"image {image_id}", image_id in self._survey.duplicate_image_ids
             else:
-                name, repeated = f"row {number}", False
+                name, repeated = f"row {chunk.first_row + at}", False
             if repeated:
                 self._times[name] += 1
                 name = name if self._times[name] == 1 else f"{name} ({self._times[name]})"

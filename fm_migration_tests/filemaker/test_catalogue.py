@@ -277,6 +277,15 @@ def test_rows_of_the_wrong_width_are_kept_with_their_raw_text_and_are_not_linked
     assert made[2].recid == "1003"
 
 
+def test_every_row_is_named_once_and_a_row_of_the_wrong_width_by_its_number() -> None:
+    """Its recid may be another photograph's: it neither takes the name nor makes it ambiguous."""
+    one, other, unknown = row(1), row(2), row(3, recid="", image_id="")
+    made = normalised(export_of([*one, "more"], one, [*one, "more"], other, other, unknown))
+    names = [read.photo for read in made]
+    assert names == ["row 1", "recid 1001", "row 3", "recid 1002", "recid 1002 (2)", "row 6"]
+    assert Problem.DUPLICATE_RECID not in made[1].problems
+
+
 def test_a_quoted_cell_that_holds_whole_rows_is_flagged() -> None:
     lines = [",".join(cells) for cells in [list(HEADINGS), *rows(6)]]
     # Two marks that fit each other by chance: rows 2 to 4 make one row of the right width.
