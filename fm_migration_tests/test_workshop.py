@@ -203,7 +203,7 @@ WRONG_IMPORTS = {
         "The life of a plan, from what it may do to what is done",
     ),
     "fm_migration/linking/rules.py": (
-        "import fm_migration.linking.links",
+        "import fm_migration.linking.following",
         "Linking: first planned, then applied, then the other links",
     ),
     "fm_migration/repairs/rules.py": (
@@ -224,7 +224,7 @@ def imitation(folder: Path) -> Path:
     for package in ("", "clinic", "defs", "filemaker", "images", "objects", *rooms):
         (folder / "fm_migration" / package).mkdir()
         (folder / "fm_migration" / package / "__init__.py").touch()
-    for module in ("linking/links", "repairs/repairing", "thumbnails/making"):
+    for module in ("linking/following", "repairs/repairing", "thumbnails/making"):
         (folder / f"fm_migration/{module}.py").touch()
     (folder / "fm_migration/errors.py").touch()
     (folder / "fm_migration/defs/assets.py").write_text("import dagster\nimport fm_migration.clinic\n")

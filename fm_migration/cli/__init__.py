@@ -11,6 +11,7 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 from uuid import UUID
@@ -124,8 +125,10 @@ def heal() -> None:
     """
     from fm_migration.cli.links import follow
 
-    # Before Dagster is imported, which takes longer than the healing.
-    follow(_places(), console)
+    # Before Dagster is imported, which takes longer than the healing. What stands against it is told by the run, where
+    # it is on record.
+    with suppress(FmMigrationError):
+        follow(_places(), console)
     from fm_migration.cli.instance import open_instance, prepare_dagster_home
     from fm_migration.cli.jobs import run_job
     from fm_migration.settings import load_settings

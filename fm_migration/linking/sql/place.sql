@@ -358,13 +358,14 @@ create temporary table candidate on commit drop as
 with repeated as (
     -- Rows of one recid, or without any of one image id.
     select name, min(row_number) as first_row, min(said) <> max(said) as contradicts_itself
-    from fm_migration.csv_metadata
+    from fm_migration.csv_metadata as csv
+    left join contact_home as home on home.contact = csv.contact and home.written = trim(csv.contact_text)
     cross join lateral (select coalesce('r' || recid, 'i' || image_id) as name,
-                               coalesce(contact::text, contact_text) || '|' || coalesce(taken_on::text, '') || '|' ||
-                               coalesce(image_id::text, '') as said) as saying
-    where recid in (select csv.recid from scope join fm_migration.csv_metadata as csv using (photo))
+                               coalesce(home.person::text, csv.contact::text, contact_text) || '|' ||
+                               coalesce(taken_on::text, '') || '|' || coalesce(image_id::text, '') as said) as saying
+    where recid in (select near.recid from scope join fm_migration.csv_metadata as near using (photo))
        or (recid is null
-           and image_id in (select csv.image_id from scope join fm_migration.csv_metadata as csv using (photo)))
+           and image_id in (select near.image_id from scope join fm_migration.csv_metadata as near using (photo)))
     group by name having count(*) > 1
 ), shared as (
     select image_id from fm_migration.csv_metadata
