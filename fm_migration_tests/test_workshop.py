@@ -204,7 +204,7 @@ WRONG_IMPORTS = {
     ),
     "fm_migration/linking/rules.py": (
         "import fm_migration.linking.following",
-        "Linking: first planned, then applied, then the other links",
+        "Linking: links follow, photographs are placed, plans are applied, people decide",
     ),
     "fm_migration/repairs/rules.py": (
         "import fm_migration.repairs.repairing",
