@@ -154,6 +154,8 @@ def _by_hand(aviary: Aviary) -> None:
     with aviary.patients_complain():
         aviary.run("patients complain", "heal_links")
         aviary.run("patients complain to the observer", "observe_sources")
+    # Links follow also where the export cannot be read, so there must be something to follow again.
+    aviary.reimport()
     with aviary.batches_complain():
         aviary.run("batches complain", "import_photographs")
     with faulty_planning():
