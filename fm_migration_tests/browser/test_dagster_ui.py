@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 _MONTHS = "select month, count(*) from fm_migration.photo where clinic_image is not null group by month order by month"
 #: The newest tick may still be one from before the run had ended.
-_WHY_NOT = re.compile("the links were made from the patients as they are|a run that writes links is on its way")
+_WHY_NOT = re.compile("the links were made from the patients as they are|a run that writes links is active")
 _THUMBNAILS = """
 select photo.month, image.s3_thumbnail_key from fm_migration.photo as photo
 join fm_migration.thumbnail on thumbnail.clinic_image = photo.clinic_image
@@ -155,7 +155,7 @@ def _a_reimport_is_healed_without_a_click(day: Day) -> None:
     until_green(ui.run_of("heal_links"))
     assert day.homes() == before
     # The automation makes a new report by itself; only the picture waits for it.
-    ui.picture("runs", lambda: until_green(ui.run_of("automation")))
+    ui.picture("runs", lambda: until_green(ui.run_of("reports")))
     ui.run_of("heal_links").get_by_role("link").first.click()
     ui.page.wait_for_url("**/runs/*")
     ui.lines("image_batches")
@@ -224,7 +224,7 @@ def _the_backfill_has_made_its_thumbnails(day: Day, months: list[str]) -> None:
     ui.lines("patients_reimported", "pending_thumbnails", "nightly_report")
     ui.picture("automation")
     ui.open("/assets/link_plan")
-    ui.lines("Owners", "Columns", "photo_id")
+    ui.lines("Owners", "Columns", "clinic_image")
     ui.picture("asset")
     ui.picture("lineage", lambda: _make_the_lineage_green(ui))
 
