@@ -58,8 +58,8 @@ def _settings(lives: int) -> settings:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_some_hundred_steps_of_a_clinics_life(driver: Driver) -> None:
-    _play(driver, STEPS or 400)
+def test_a_hundred_and_fifty_steps_of_a_clinics_life(driver: Driver) -> None:
+    _play(driver, STEPS or 150)
 
 
 @pytest.mark.long

@@ -132,7 +132,7 @@ union all select csv.photo from moved join fm_migration.csv_metadata as csv on c
 union all select csv.photo from moved join fm_migration.csv_metadata as csv on csv.image_id = moved.image_id;
 
 -- step: touch_homes
--- Rows whose contact leads to somebody else now. Whoever is absent keeps what hangs there.
+-- Rows whose contact leads to somebody else now. Whoever is absent keeps what hangs on the own batch.
 insert into touched
 select photo.photo
 from fm_migration.photo
@@ -141,7 +141,7 @@ join contact_home as home on home.contact = csv.contact and home.written = trim(
 where photo.state not in ('duplicate_recid', 'malformed_row')
   and (photo.person is distinct from home.person
        or (photo.home <> home.status
-           and not (home.status = 'absent' and exists (
+           and not (home.status = 'absent' and photo.state = 'linked' and exists (
                select from fm_migration.recognition as known where known.clinic_image = photo.clinic_image))));
 
 -- step: gone_owner
