@@ -363,6 +363,7 @@ class Play:
 
     def settle(self, former: str, patient: str) -> int | None:
         """A person says who a former patient is; None when it was said before, which has to be undone first."""
+        self.people.read()
         before = self.people.settled.get(former)
         self.people.settled[former] = patient
         try:
@@ -378,6 +379,7 @@ class Play:
 
     def restore(self, *recids: str) -> int:
         """A person asks for photographs that staff had deleted."""
+        self.people.read()
         for asked in (self.things.removed, self.things.removed_unseen, self.things.taken_back):
             asked -= set(recids)
         plan = self.driver.restore(recids)

@@ -146,8 +146,8 @@ where patient_id is not null and (held_by is null or filemaker_id is distinct fr
 order by filemaker_id, patient_id;
 
 -- step: pass
--- An id that has come to a patient who was there already, beside its former holder who is gone, tells nobody for certain
--- any more; nor does it after the next re-import of whoever has it.
+-- An id whose former holder is gone, and that has come to a patient who was there already, tells nobody for certain any
+-- more: a re-import brings ids by new patients. Nor does it after the next re-import of whoever has it.
 with taken as materialized (
     select patient_id, filemaker_id from difference
     where patient_id is not null and held_by is not null
@@ -157,9 +157,6 @@ with taken as materialized (
     from taken
     join fm_migration.patient_identity as former
         on former.filemaker_id = taken.filemaker_id and former.patient_id <> taken.patient_id and former.ending = 'gone'
-    join fm_migration.patient_identity as mine
-        on mine.patient_id = taken.patient_id and mine.began < former.ended
-        and (mine.ended is null or mine.ended > former.began)
   union
     select difference.patient_id
     from fm_migration.patient_identity as before join difference on difference.filemaker_id = before.filemaker_id

@@ -13,8 +13,8 @@ analyze former;
 
 -- step: successor
 -- Each former patient's way to a present one, a tenure at a time. It goes on only along an id that the patient held when
--- it went and that was its alone then; to whoever held that id next, if that is one patient, who was not there at the same
--- time and has it alone. Written the same way counts first; another case only where nobody else held it in another case.
+-- it went and that was its alone then; to whoever held that id next, if that is one patient, who has it alone, was not
+-- there at the same time and was known under no other id before: a known patient who takes an id is nobody's successor. Written the same way counts first; another case only where nobody else held it in another case.
 -- A person's word (fm-migration settle) goes before all of it.
 create temporary table successor on commit drop as
 with recursive path as (
@@ -48,8 +48,10 @@ with recursive path as (
                bool_or(holder.shared or (holder.twin and holder.written <> last.written)) as contested,
                bool_or(exists (
                    select from fm_migration.patient_identity as earlier
-                   where earlier.patient_id = holder.patient_id and earlier.began < last.ended
-                     and (earlier.ended is null or earlier.ended > last.began))) as was_there,
+                   where earlier.patient_id = holder.patient_id and earlier.began < holder.began
+                     and (earlier.filemaker_id is distinct from last.filemaker_id
+                          or (earlier.began < last.ended
+                              and (earlier.ended is null or earlier.ended > last.began))))) as was_there,
                bool_or(exists (select from patients where patients.id = holder.patient_id)) as present
         from (
             select tenure.*, rank() over (order by tenure.began) as turn,
