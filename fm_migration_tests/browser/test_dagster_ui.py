@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 _MONTHS = "select month, count(*) from fm_migration.photo where clinic_image is not null group by month order by month"
 #: The newest tick may still be one from before the run had ended.
-_WHY_NOT = re.compile("the links were made from the patients as they are|a run that writes links is active")
+_WHY_NOT = re.compile("the links were made from the patients as they are|a run that writes links is on its way")
 _THUMBNAILS = """
 select photo.month, image.s3_thumbnail_key from fm_migration.photo as photo
 join fm_migration.thumbnail on thumbnail.clinic_image = photo.clinic_image
