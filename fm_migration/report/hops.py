@@ -303,7 +303,7 @@ GONE = {
     "absent": "a former UUID of somebody who is not in the app now",
     "without_id": "a former UUID of a patient without a FileMaker id, so nothing tells who that is now",
     "shared": "a former UUID whose FileMaker id others had too, so nobody can tell for certain who that is now",
-    "passed": "a former UUID whose FileMaker id has come to several, or to somebody who was there beside its holder",
+    "passed": "a former UUID whose FileMaker id has come to several, or to somebody who was known before",
 }
 
 
@@ -314,7 +314,7 @@ def _said_of_doubt(home: Home, whose: str) -> str:
         return f"{whose} names {GONE[home.why]}"
     if home.doubt == "shared":
         return f"the FileMaker id that {whose} names is also somebody's who is not back, so it is nobody's for certain"
-    return f"the FileMaker id that {whose} names has passed to a patient who was there beside its former holder"
+    return f"the FileMaker id that {whose} names has passed to a patient who was known before, not to a new one"
 
 
 def _unplaced(photograph: Photograph) -> bool:

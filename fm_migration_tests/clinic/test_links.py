@@ -158,6 +158,26 @@ def test_a_uuid_whose_person_two_patients_claim_is_ambiguous_and_left(linked: Wo
     assert linked.snapshot() == before
 
 
+def test_a_uuid_whose_id_comes_to_somebody_known_under_another_is_ambiguous_and_left(linked: World) -> None:
+    """Registered only after Anna had gone, and under an id of her own: a correction, a merger, or a mistake."""
+    linked.document(linked.patients()[ANNA])
+    linked.do("delete from patients where id = :id", id=linked.patients()[ANNA])
+    linked.read_patients()
+    linked.do("update patients set mrn = 'M1002'")
+    other = linked.patient(CARA)
+    linked.read_patients()
+    linked.do(
+        "update patients set filemaker_metadata = replace(filemaker_metadata::text, :cara, :anna)::jsonb"
+        " where id = :id",
+        cara=CARA, anna=ANNA, id=other,
+    )  # fmt: skip
+    linked.read_patients()
+    before = linked.snapshot()
+    documents = _of(linked.follow(), "documents_document")
+    assert (documents.dangling, documents.ambiguous, documents.followed) == (1, 1, 0)
+    assert linked.snapshot() == before
+
+
 def test_a_link_to_a_living_patient_is_never_touched(linked: World) -> None:
     """Also when the history knows the UUID as the former one of somebody else: a backup was restored."""
     former = linked.patients()

@@ -226,6 +226,16 @@ def test_an_id_that_passes_to_somebody_who_was_there_before_is_marked_for_ever(e
     assert _marks(engine, again) == {"passed"}
 
 
+def test_an_id_that_comes_to_somebody_who_has_been_known_under_another_since_its_holder_went_has_passed(
+    engine: Engine,
+) -> None:
+    person, gone, heir = _ids(3)
+    _seen(engine, (gone, person))
+    _seen(engine, (heir, heir))
+    _seen(engine, (heir, person))
+    assert _marks(engine, heir) == {"passed"}
+
+
 def test_an_id_that_comes_to_a_new_row_has_not_passed(engine: Engine) -> None:
     person, former, present, other = _ids(4)
     _seen(engine, (former, person), (other, other))

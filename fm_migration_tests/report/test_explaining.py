@@ -402,10 +402,10 @@ def test_why_a_link_is_not_followed_passed(world: World, anna: uuid.UUID) -> Non
     world.link(approved=True)
     answer = ask(world, batch)
     assert answer.findings[0].finding is F.LINK_AMBIGUOUS
-    assert "to somebody who was there beside its holder" in answer.findings[0].said
+    assert "to somebody who was known before" in answer.findings[0].said
     row = ask(world, "77")
     assert first_broken(row) == (F.AMBIGUOUS_PATIENT, HopName.PATIENT)
-    assert "has passed to a patient who was there beside its former holder" in row.headline
+    assert "has passed to a patient who was known before" in row.headline
 
 
 def test_why_a_link_is_not_followed_without_an_id_absent_and_never_seen(world: World, anna: uuid.UUID) -> None:

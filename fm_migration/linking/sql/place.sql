@@ -21,7 +21,7 @@ where exists (select from fm_migration.patient_identity as known where known.pat
 -- step: contact_home
 -- Who a contact is: a present patient by app UUID, else by FileMaker id written the same way, else in another case where
 -- nobody was ever told from others by it, else a former app UUID by history. An id that several hold, or whose other
--- holder is awaited, or that has passed to somebody who was there beside its former holder, is nobody's for certain.
+-- holder is awaited, or that has passed to somebody who was known before, is nobody's for certain.
 -- `person` outlives re-imports: the FileMaker id, where that is one patient's alone.
 create temporary table contact_home on commit drop as
 with claim as (

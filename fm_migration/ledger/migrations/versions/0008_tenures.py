@@ -52,7 +52,7 @@ comment on column fm_migration.patient_identity.twin is
 comment on column fm_migration.patient_identity.awaited is
     'One of several who shared an id and is gone: until that one is back, the id is not the others'' alone.';
 comment on column fm_migration.patient_identity.passed is
-    'The id came to somebody who had been there beside its former holder, who is gone: whose it is, a person must say.';
+    'The id came to a patient who was known before, and its former holder is gone: whose it is, a person must say.';
 comment on column fm_migration.patient_identity.recognised is
     'Not seen by a reading, but told by the photographs under the UUID, or by a person (fm-migration settle).';
 
