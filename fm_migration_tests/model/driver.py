@@ -164,7 +164,10 @@ class Driver:
             raise Refused(str(error)) from error
 
     def restore(self, recids: Sequence[str]) -> int:
-        return self.world.restore(*recids).id
+        try:
+            return self.world.restore(*recids).id
+        except DatabaseError as error:
+            raise Refused(str(error)) from error
 
     def heal(self) -> list[int]:
         """All of it in the order of a healing run; the numbers of the plans that were applied."""

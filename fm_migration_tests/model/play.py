@@ -377,12 +377,18 @@ class Play:
         self._judged([plan])
         return plan
 
-    def restore(self, *recids: str) -> int:
-        """A person asks for photographs that staff had deleted."""
+    def restore(self, *recids: str) -> int | None:
+        """A person asks for photographs that staff had deleted; None when the app shows them again, from elsewhere."""
         self.people.read()
+        try:
+            plan = self.driver.restore(recids)
+        except Refused:
+            if not set(recids) <= {recid_of(row) for row in self.driver.view()[IMAGES].values()}:
+                raise
+            self._nothing_happened("a refused restoring")
+            return None
         for asked in (self.things.removed, self.things.removed_unseen, self.things.taken_back):
             asked -= set(recids)
-        plan = self.driver.restore(recids)
         self._judged([plan])
         return plan
 

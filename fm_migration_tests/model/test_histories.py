@@ -382,6 +382,7 @@ def test_a_deleted_photograph_comes_back_when_a_person_asks(play: Play) -> None:
     play.delete_image(play.image("101.jpg"))
     play.heal()
     plan = play.restore("101")
+    assert plan is not None
     play.heal()
     assert play.page(anna) == ["101.jpg", "102.jpg"]
     play.undo(plan)
