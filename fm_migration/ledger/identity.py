@@ -80,7 +80,7 @@ def read_presence(connection: Connection) -> tuple[int, int]:
 
 
 def concerns_nobody(connection: Connection) -> bool:
-    """Whether all that has changed since the last reading is new patients whom no link and no row waits for."""
+    """Whether all that has changed since the links were made is new patients whom no link and no row waits for."""
     return bool(_ask_patients(connection, "unconcerned")["unconcerned"])
 
 

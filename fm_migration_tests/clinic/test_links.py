@@ -15,8 +15,9 @@ from sqlalchemy import Engine
 from fm_migration.clinic.link_columns import find_link_columns
 from fm_migration.errors import DatabaseError, SettingsError
 from fm_migration.ledger import schema
+from fm_migration.linking import following
 from fm_migration.linking.following import LinksUpdate, TableLinks
-from fm_migration_tests.clinic.linking import ANNA, BERT, CARA, DUMP, Photograph, World
+from fm_migration_tests.clinic.linking import ANNA, BERT, CARA, DUMP, Photograph, World, filemaker_id
 from fm_migration_tests.peers.gallery import Gallery
 
 #: A table of another app with a generic link, as Django makes one; its key is a number.
@@ -204,6 +205,23 @@ def test_an_imported_batch_without_a_row_in_the_export_follows_its_patient_too(l
     _reimported(linked)
     linked.follow()
     assert linked.gallery(ANNA) == ["990.jpg"]
+
+
+def test_patients_of_a_run_that_broke_off_before_it_led_a_link_are_no_new_ones(linked: World) -> None:
+    """The history knows everybody by then, so nobody looks gone; the links still wait."""
+    document = linked.document(linked.patients()[ANNA])
+    linked.link()
+    _reimported(linked)
+    assert not _notes_new_patients(linked)
+    linked.link(approved=True)
+    assert linked.one("select object_id from documents_document where id = :id", id=document) == linked.patients()[ANNA]
+    linked.patient(filemaker_id(99))
+    assert _notes_new_patients(linked)
+
+
+def _notes_new_patients(world: World) -> bool:
+    with world.engine.begin() as connection:
+        return following.note_new_patients(connection)
 
 
 def test_re_linking_needs_the_patients_to_have_been_read(world: World) -> None:

@@ -7,7 +7,6 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
-from sqlalchemy import Connection, text
 
 from fm_migration.defs.failures import readable_failures
 from fm_migration.defs.jobs import heal_links, within
@@ -20,11 +19,6 @@ from fm_migration.settings import settings as read_settings
 from fm_migration.watching.healing import Decision, Observation, Patients, decide
 
 FINGERPRINT_TAG = "fm/patients"
-
-_OF_NEWEST_READING = text("""
-select (select fingerprint from fm_migration.patient_read order by id desc limit 1)
-       = all (select fingerprint from fm_migration.consumed)
-""")
 
 
 @dg.sensor(
@@ -84,7 +78,7 @@ def _read_patients(database: DatabaseResource) -> Patients:
         if consumed.fingerprint is None or fingerprint == consumed.fingerprint:
             return Patients(fingerprint, consumed.fingerprint, undone_plan=consumed.undone_plan)
         known, present = identity.read_presence(connection)
-        nobody = _nothing_is_left(connection) and identity.concerns_nobody(connection)
+        nobody = identity.concerns_nobody(connection)
     return Patients(fingerprint, consumed.fingerprint, known, present, concerns_nobody=nobody)
 
 
@@ -92,14 +86,4 @@ def _note_new_patients(database: DatabaseResource) -> None:
     """Take newly registered patients into the history without a run: nothing hangs on them yet."""
     engine = database.engine().execution_options(isolation_level="REPEATABLE READ")
     with readable_failures(), engine.begin() as connection:
-        if _nothing_is_left(connection):
-            following.note_new_patients(connection)
-
-
-def _nothing_is_left(connection: Connection) -> bool:
-    """Whether all links were made from the newest reading of the patients.
-
-    A run that has broken off may have read the patients and led no link yet. The history knows everybody then, and
-    whoever the links wait for would look like nobody.
-    """
-    return bool(connection.execute(_OF_NEWEST_READING).scalar_one())
+        following.note_new_patients(connection)

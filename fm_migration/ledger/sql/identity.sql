@@ -64,10 +64,14 @@ with patient_now as materialized ({look}), held as (
 select coalesce(sum(known), 0)::bigint as known, coalesce(sum(present), 0)::bigint as known_present from compared;
 
 -- step: unconcerned
--- Whether what has changed since the last reading is nothing but new patients whom nothing waits for: nobody who was
--- there is gone or has another id, no former patient had that id, and no row of the export names them.
+-- Whether what has changed since the links were made is nothing but new patients whom nothing waits for: nobody who was
+-- there is gone or has another id, no former patient had that id, and no row of the export names them. A run that broke
+-- off may have read the patients and led no link. The history knows everybody then, and whoever the links wait for would
+-- look like nobody: so the newest reading must be the one that the links were made from.
 with patient_now as materialized ({look})
-select not exists (
+select (select fingerprint from fm_migration.patient_read order by id desc limit 1)
+       = all (select fingerprint from fm_migration.consumed)
+and not exists (
     select from fm_migration.patient_identity as held
     left join patient_now on patient_now.patient_id = held.patient_id
                           and patient_now.filemaker_id is not distinct from held.filemaker_id
