@@ -184,6 +184,19 @@ def engine(clinic_database: str) -> Iterator[Engine]:
     engine.dispose()
 
 
+@pytest.fixture(scope="module")
+def module_engine(servers: Stack, _template: str) -> Iterator[Engine]:
+    """One database for the tests of a module, which empty it: five times faster than making another."""
+    name = f"module_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(servers.database_url("postgres"), autocommit=True) as connection:
+        connection.execute(f"create database {name} template {_template}")
+    engine = database.open_engine(servers.database_url(name))
+    yield engine
+    engine.dispose()
+    with psycopg.connect(servers.database_url("postgres"), autocommit=True) as connection:
+        connection.execute(f"drop database {name} with (force)")
+
+
 @dataclass(frozen=True)
 class Bucket:
     """A bucket of this test's own, with a plain boto3 client to fill and to look into it."""

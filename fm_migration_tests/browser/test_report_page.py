@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import http.server
 import threading
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 from playwright.sync_api import Error, Page, expect
 from sqlalchemy import Engine
 
-from fm_migration import database
-from fm_migration.embedded.stack import Stack
 from fm_migration.report.classes import FindingClass as Kind
 from fm_migration.report.files import publish
 from fm_migration.settings import load_settings
@@ -43,18 +39,11 @@ def published(reports: Reports, tmp_path: Path) -> Callable[[], str]:
 
 
 @pytest.fixture(scope="module")
-def weeks(servers: Stack, _template: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+def weeks(module_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The page of a clinic's reports over some weeks, made once: no test changes it."""
-    name = f"weeks_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(servers.database_url("postgres"), autocommit=True) as administration:
-        administration.execute(f"create database {name} template {_template}")
-        engine = database.open_engine(servers.database_url(name))
-        some_weeks(Reports(engine))
-        with engine.begin() as connection:
-            page = publish(connection, load_settings(home=tmp_path_factory.mktemp("weeks"))).page
-        engine.dispose()
-        administration.execute(f"drop database {name} with (force)")
-    return page
+    some_weeks(Reports(module_engine))
+    with module_engine.begin() as connection:
+        return publish(connection, load_settings(home=tmp_path_factory.mktemp("weeks"))).page
 
 
 def _found(page: Page) -> str:

@@ -77,23 +77,10 @@ def app(django_database: str) -> Iterator[Gallery]:
         yield opened
 
 
-@pytest.fixture(scope="module")
-def _linking_engine(servers: Stack, _template: str) -> Iterator[Engine]:
-    """One database for the tests of a module: emptying it is five times faster than making another."""
-    name = f"linking_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(servers.database_url("postgres"), autocommit=True) as connection:
-        connection.execute(f"create database {name} template {_template}")
-    engine = database.open_engine(servers.database_url(name))
-    yield engine
-    engine.dispose()
-    with psycopg.connect(servers.database_url("postgres"), autocommit=True) as connection:
-        connection.execute(f"drop database {name} with (force)")
-
-
 @pytest.fixture
-def world(_linking_engine: Engine, tmp_path: Path) -> World:
+def world(module_engine: Engine, tmp_path: Path) -> World:
     """An empty clinic with our schema, to be filled in one line per fact."""
-    world = World(_linking_engine, tmp_path)
+    world = World(module_engine, tmp_path)
     world.empty()
     return world
 

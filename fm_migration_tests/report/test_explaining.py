@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,8 @@ import psycopg
 import pytest
 from sqlalchemy import Engine
 
-from fm_migration import database, staging
+from fm_migration import staging
 from fm_migration.embedded.sample.reimport import play_reimport
-from fm_migration.embedded.stack import Stack
 from fm_migration.objects.facts import STANDARD, ObjectFacts
 from fm_migration.report import explaining, findings
 from fm_migration.report.answers import Explanation
@@ -27,26 +26,12 @@ from fm_migration_tests.report.explained import ask, commands, first_broken, sta
 from fm_migration_tests.thumbnails.conftest import Photographed
 
 F = FindingClass
-GALLERY = "select patient_id from fm_migration.patient_identity where current"
-
-
-@pytest.fixture(scope="module")
-def _engine(servers: Stack, _template: str) -> Iterator[Engine]:
-    """One database for the tests of this module: emptying it is five times faster than making another."""
-    name = f"explaining_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(servers.database_url("postgres"), autocommit=True) as connection:
-        connection.execute(f"create database {name} template {_template}")
-    engine = database.open_engine(servers.database_url(name))
-    yield engine
-    engine.dispose()
-    with psycopg.connect(servers.database_url("postgres"), autocommit=True) as connection:
-        connection.execute(f"drop database {name} with (force)")
 
 
 @pytest.fixture
-def world(_engine: Engine, tmp_path: Path) -> World:
-    world = World(_engine, tmp_path)
-    with _engine.begin() as connection:
+def world(module_engine: Engine, tmp_path: Path) -> World:
+    world = World(module_engine, tmp_path)
+    with module_engine.begin() as connection:
         connection.exec_driver_sql(
             "delete from fm_migration.finding; delete from fm_migration.report; delete from fm_migration.thumbnail"
         )
