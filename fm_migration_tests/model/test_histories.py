@@ -402,6 +402,54 @@ def test_a_batch_given_to_a_patient_without_an_id_is_not_taken_back(play: Play) 
     assert play.view.target(play.image("101.jpg")) in (nobody, play.now("Bert"))
 
 
+@pytest.mark.parametrize("reimported_between", [False, True])
+def test_a_photograph_that_the_clinics_command_has_placed_goes_where_its_corrected_row_says(
+    play: Play, reimported_between: bool
+) -> None:
+    anna = play.patient("Anna")
+    play.patient("Bert")
+    play.imported(anna, "101", "102")
+    play.photographs(Photograph("101", ANNA), Photograph("102", ANNA))
+    play.heal()
+    play.photographs(Photograph("101", ANNA), Photograph("102", BERT))
+    if reimported_between:
+        play.reimport()
+    play.heal()
+    assert (play.page(play.now("Anna")), play.page(play.now("Bert"))) == (["101.jpg"], ["102.jpg"])
+
+
+def test_a_photograph_that_staff_have_sorted_on_its_own_page_stays_when_its_row_is_corrected(play: Play) -> None:
+    anna, bert = play.patient("Anna"), play.patient("Bert")
+    play.imported(anna, "101", day="10/18/2016")
+    play.imported(anna, "102", day="10/19/2016")
+    play.photographs(Photograph("101", ANNA), Photograph("102", ANNA, date="10/19/2016"))
+    play.heal()
+    play.move(play.image("101.jpg"), play.batch_of("102.jpg"))
+    play.heal()
+    play.photographs(Photograph("101", BERT), Photograph("102", ANNA, date="10/19/2016"))
+    play.heal()
+    assert (play.page(anna), play.page(bert)) == (["101.jpg", "102.jpg"], [])
+
+
+@pytest.mark.parametrize("reimported_between", [False, True])
+def test_a_batch_of_the_clinics_command_that_staff_have_given_away_stays_when_its_rows_are_corrected(
+    play: Play, reimported_between: bool
+) -> None:
+    anna = play.patient("Anna")
+    play.patient("Bert")
+    play.patient("Cara")
+    play.imported(anna, "101")
+    play.photographs(Photograph("101", ANNA))
+    play.heal()
+    play.give(play.batch_of("101.jpg"), play.now("Cara"))
+    play.heal()
+    play.photographs(Photograph("101", BERT))
+    if reimported_between:
+        play.reimport()
+    play.heal()
+    assert (play.page(play.now("Bert")), play.page(play.now("Cara"))) == ([], ["101.jpg"])
+
+
 def test_a_healing_that_somebody_has_undone_is_not_repeated_by_itself(play: Play) -> None:
     anna = play.patient("Anna")
     letter = play.document(anna)

@@ -585,14 +585,19 @@ create unique index on batch_owner (batch_id);
 
 -- step: held
 -- Everything that hangs in these batches, with whose it claims to be. An image that shows no known photograph claims
--- nothing, and one whose evidence contradicts itself claims two things.
+-- nothing, and one whose evidence contradicts itself claims two things. `placed_by_row`: it is where its row once said,
+-- because we have put it there, or because the clinic's command had and it agreed when it was first looked at; and nobody
+-- has moved it or given its batch away since.
 create temporary table held on commit drop as
 select image.batch_id, image.id as image,
        case when evidence.contradicts is not null then 'contradiction of ' || image.id
             else coalesce(candidate.claim, once.person::text, 'photograph ' || coalesce(evidence.photo, known.photo)) end
            as claim,
        candidate.patient_id, candidate.home,
-       coalesce((last_written.written ->> 'batch_id')::uuid, known.agreed_in) = image.batch_id is true as placed_by_us
+       coalesce((last_written.written ->> 'batch_id')::uuid, known.agreed_in) = image.batch_id is true
+           and not batch_owner.by_hand
+           and ((batch_owner.ours and batch_owner.placed_once)
+                or known.agreed_with = batch_owner.person is true) as placed_by_row
 from batch_owner
 join images_image as image using (batch_id)
 left join evidence on evidence.id = image.id
@@ -609,11 +614,10 @@ create temporary table batch_target on commit drop as
 select batch_owner.batch_id, min(held.patient_id::text)::uuid as patient_id, batch_owner.nobody
 from batch_owner join held using (batch_id)
 where not batch_owner.by_hand
-group by batch_owner.batch_id, batch_owner.nobody, batch_owner.ours, batch_owner.placed_once, batch_owner.owner
+group by batch_owner.batch_id, batch_owner.nobody, batch_owner.owner
 having count(*) = count(held.claim) and count(distinct held.claim) = 1 and bool_and(held.home = 'found')
    and (batch_owner.nobody
-        or (batch_owner.ours and batch_owner.placed_once and batch_owner.owner is not null
-            and batch_owner.owner <> min(held.patient_id::text)::uuid and bool_and(held.placed_by_us)));
+        or (batch_owner.owner <> min(held.patient_id::text)::uuid and bool_and(held.placed_by_row)));
 
 -- step: placement
 -- Where each photograph to be linked is, or has to go. It stays with its patient, in a batch that a person made, and
@@ -635,16 +639,14 @@ select candidate.photo, match.image, match.evidence, match.batch_id as present_b
                     when batch_owner.ours and batch_owner.placed_once then 'unsettled'
                     else 'placed_by_staff' end
            when batch_owner.batch_id is null or batch_owner.nobody then 'move'
-           -- We had put it with somebody who is gone, and the row names somebody else now.
-           when batch_owner.owner is null and batch_owner.ours and batch_owner.placed_once
-                and batch_owner.gone_id is distinct from candidate.filemaker_id
-                and coalesce((written.written ->> 'batch_id')::uuid, known.agreed_in) = match.batch_id then 'move'
+           -- It was put with somebody who is gone, and the row names somebody else now.
+           when batch_owner.owner is null and held.placed_by_row
+                and batch_owner.gone_id is distinct from candidate.filemaker_id then 'move'
            -- Its patient is gone and nobody follows for certain: whose this is, a person must say.
            when batch_owner.owner is null then
                case when batch_owner.ours or (batch_owner.gone_id is not null and not batch_owner.placed_once)
                     then 'unsettled' else 'placed_by_staff' end
-           when batch_owner.ours and batch_owner.placed_once
-                and coalesce((written.written ->> 'batch_id')::uuid, known.agreed_in) = match.batch_id then 'move'
+           when held.placed_by_row then 'move'
            else 'placed_by_staff'
        end as decision
 from candidate
@@ -653,8 +655,7 @@ left join batch_owner on batch_owner.batch_id = match.batch_id
 left join batch_target on batch_target.batch_id = match.batch_id
 left join fm_migration.last_written as written
     on written.table_name = 'images_image' and written.row_id = match.image::text
--- An image that the clinic's command had put there, and that has agreed with its row, is no decision of staff's.
-left join fm_migration.recognition as known on known.clinic_image = match.image
+left join held on held.image = match.image
 where candidate.state in ('linked', 'absent')
   and not exists (select from contradicted where contradicted.photo = candidate.photo);
 
@@ -1047,19 +1048,30 @@ where (known.in_export, known.recid, known.image_id, known.key, known.state, kno
 
 -- step: record_recognitions
 -- What was decided about an image is kept, with its evidence.
-insert into fm_migration.recognition as known (clinic_image, photo, evidence, contradicts, looked_like, agreed_in)
+insert into fm_migration.recognition as known (clinic_image, photo, evidence, contradicts, looked_like, agreed_in,
+                                                agreed_with)
 select evidence.id, evidence.photo, evidence.evidence, evidence.contradicts, evidence.looked_like,
-       coalesce(case when target.decision = 'stay' then target.present_batch end, before.agreed_in)
+       agreed.batch_id, agreed.person
 from evidence
 left join target on target.present_image = evidence.id
+left join batch_owner on batch_owner.batch_id = target.present_batch
 left join fm_migration.recognition as before on before.clinic_image = evidence.id
+-- The first time counts: where it agrees later, a person may have put it.
+cross join lateral (
+    select case when before.agreed_in is not null then before.agreed_in
+                when target.decision = 'stay' then target.present_batch end as batch_id,
+           case when before.agreed_in is not null then before.agreed_with
+                when target.decision = 'stay' then batch_owner.person end as person
+) as agreed
 where evidence.photo is not null
 on conflict (clinic_image) do update
 set photo = excluded.photo, evidence = excluded.evidence, contradicts = excluded.contradicts,
-    looked_like = excluded.looked_like, agreed_in = excluded.agreed_in, decided_at = now()
-where (known.photo, known.evidence, known.contradicts, known.looked_like, known.agreed_in)
+    looked_like = excluded.looked_like, agreed_in = excluded.agreed_in, agreed_with = excluded.agreed_with,
+    decided_at = now()
+where (known.photo, known.evidence, known.contradicts, known.looked_like, known.agreed_in, known.agreed_with)
       is distinct from
-      (excluded.photo, excluded.evidence, excluded.contradicts, excluded.looked_like, excluded.agreed_in);
+      (excluded.photo, excluded.evidence, excluded.contradicts, excluded.looked_like, excluded.agreed_in,
+       excluded.agreed_with);
 
 -- step: record_placed
 -- Where people have put photographs, as first seen.
@@ -1119,7 +1131,8 @@ where planned.plan_id = :plan and planned.table_name = 'images_image'
 on conflict (clinic_image) do update
 set photo = excluded.photo, evidence = excluded.evidence, looked_like = excluded.looked_like,
     contradicts = case when excluded.evidence <> 'made' then known.contradicts end,
-    agreed_in = case when excluded.evidence <> 'made' then known.agreed_in end;
+    agreed_in = case when excluded.evidence <> 'made' then known.agreed_in end,
+    agreed_with = case when excluded.evidence <> 'made' then known.agreed_with end;
 
 -- step: analyze_photos
 analyze fm_migration.photo;

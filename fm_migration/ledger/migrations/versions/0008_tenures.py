@@ -201,6 +201,7 @@ create table fm_migration.recognition (
     contradicts   text,
     looked_like   bigint not null,
     agreed_in     uuid,
+    agreed_with   uuid,
     decided_at    timestamptz not null default now()
 );
 create index recognition_photo on fm_migration.recognition (photo) where photo is not null;
@@ -212,7 +213,9 @@ comment on column fm_migration.recognition.photo is
 comment on column fm_migration.recognition.contradicts is
     'Another photograph that other evidence names: then nothing moves, and a person is told.';
 comment on column fm_migration.recognition.agreed_in is
-    'The batch in which it was last seen to hang on the patient of its row.';
+    'The batch in which it was first seen to hang on the patient of its row.';
+comment on column fm_migration.recognition.agreed_with is
+    'Whose batch that was, in the same word as photo.person.';
 comment on column fm_migration.recognition.looked_like is
     'What the image row said then, in one number: with another one it is looked at again.';
 
