@@ -129,6 +129,7 @@ def follow_under(
         else (0, None)
         for number, link in enumerate(columns)
     ]
+    _step(connection, "lead_agreements")
     drop_successors(connection)
     connection.execute(text("drop table dangling"))
     return tuple(_told(columns, links, counts, followed))

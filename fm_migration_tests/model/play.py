@@ -531,10 +531,15 @@ class Play:
                 continue
             if any(self.people.may_be_home(each.contact, target) for each in rows):
                 self.things.agreed.add(image)
-            elif image not in self.things.agreed and Cell(IMAGES, image, "batch_id") not in self.things.writer:
+            elif image not in self.things.agreed and not self._put_by_a_plan(image, row["batch_id"]):
                 self.things.found_elsewhere.add(image)
         for batch, row in self.view[BATCHES].items():
             self.things.known_at[Cell(BATCHES, batch, "object_id")] = row["object_id"]
+
+    def _put_by_a_plan(self, image: str, batch: str) -> bool:
+        """By itself, or with all of its batch."""
+        cells = (Cell(IMAGES, image, "batch_id"), Cell(BATCHES, batch, "object_id"))
+        return any(cell in self.things.writer and self.things.writer[cell].who == "plan" for cell in cells)
 
     def _states_add_up(self) -> None:
         rows, originals = self.driver.row_states().total(), self.driver.original_states()

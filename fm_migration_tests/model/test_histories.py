@@ -418,6 +418,20 @@ def test_a_photograph_that_the_clinics_command_has_placed_goes_where_its_correct
     assert (play.page(play.now("Anna")), play.page(play.now("Bert"))) == (["101.jpg"], ["102.jpg"])
 
 
+def test_so_does_one_of_two_people_whose_ids_differ_in_case_only(play: Play) -> None:
+    """Only the app's UUIDs tell them apart, so it is by these that their batches are known again."""
+    play.patient("Eve")
+    eve = play.patient("eve")
+    play.patient("Cara")
+    play.imported(eve, "101", person="eve")
+    play.photographs(Photograph("101", TWIN))
+    play.heal()
+    play.photographs(Photograph("101", CARA))
+    play.reimport()
+    play.heal()
+    assert (play.page(play.now("eve")), play.page(play.now("Cara"))) == ([], ["101.jpg"])
+
+
 def test_a_photograph_that_staff_have_sorted_on_its_own_page_stays_when_its_row_is_corrected(play: Play) -> None:
     anna, bert = play.patient("Anna"), play.patient("Bert")
     play.imported(anna, "101", day="10/18/2016")

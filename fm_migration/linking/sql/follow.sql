@@ -82,3 +82,10 @@ select column_number,
        coalesce(sum(links) filter (where verdict = 'ambiguous'), 0)::bigint as ambiguous
 from dangling join successor using (former_id)
 group by column_number;
+
+-- step: lead_agreements
+-- Whose batch it was when a photograph agreed with its row, where only the app's own UUID tells that patient from others:
+-- it follows like a link, since following is no decision about whose something is.
+update fm_migration.recognition as known set agreed_with = successor.patient_id
+from successor
+where successor.former_id = known.agreed_with and successor.verdict = 'found';

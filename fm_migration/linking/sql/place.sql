@@ -597,7 +597,8 @@ select image.batch_id, image.id as image,
        coalesce((last_written.written ->> 'batch_id')::uuid, known.agreed_in) = image.batch_id is true
            and not batch_owner.by_hand
            and ((batch_owner.ours and batch_owner.placed_once)
-                or known.agreed_with = batch_owner.person is true) as placed_by_row
+                or known.agreed_with in (batch_owner.person, batch_owner.gone_id, batch_owner.object_id) is true)
+           as placed_by_row
 from batch_owner
 join images_image as image using (batch_id)
 left join evidence on evidence.id = image.id
@@ -614,10 +615,11 @@ create temporary table batch_target on commit drop as
 select batch_owner.batch_id, min(held.patient_id::text)::uuid as patient_id, batch_owner.nobody
 from batch_owner join held using (batch_id)
 where not batch_owner.by_hand
-group by batch_owner.batch_id, batch_owner.nobody, batch_owner.owner
+group by batch_owner.batch_id, batch_owner.nobody, batch_owner.ours, batch_owner.placed_once, batch_owner.owner
 having count(*) = count(held.claim) and count(distinct held.claim) = 1 and bool_and(held.home = 'found')
    and (batch_owner.nobody
-        or (batch_owner.owner <> min(held.patient_id::text)::uuid and bool_and(held.placed_by_row)));
+        or (batch_owner.ours and batch_owner.placed_once and batch_owner.owner <> min(held.patient_id::text)::uuid
+            and bool_and(held.placed_by_row)));
 
 -- step: placement
 -- Where each photograph to be linked is, or has to go. It stays with its patient, in a batch that a person made, and
