@@ -4,7 +4,8 @@ Belongs here: where the bucket is, the client that speaks to it, reading, and wr
 Does not belong here: what a key means (`keys.py`) and how a listing is made fast and whole (`listing.py`).
 
 Nothing here can overwrite or delete an original: every writing method refuses a key outside `writable_prefixes`,
-and a writable prefix that overlaps a protected one is refused when the store is made.
+and a writable prefix that overlaps a protected one is refused when the store is made. `add_original` alone writes where
+originals lie, and only under a name that nothing has yet.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import base64
 import hashlib
 import mmap
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -153,6 +154,7 @@ class ObjectStore:
         self.client = client
         self.bucket = bucket
         self.writable_prefixes = tuple(writable_prefixes)
+        self.protected_prefixes = tuple(protected_prefixes)
 
     @property
     def endpoint(self) -> str:
@@ -259,8 +261,7 @@ class ObjectStore:
         the same moment may both succeed, so let keys be named by content.
         """
         self._refuse_foreign(key, "writing")
-        md5 = hashlib.md5(body, usedforsecurity=False).digest()
-        options: dict[str, Any] = {"ContentMD5": base64.b64encode(md5).decode("ascii")}
+        options: dict[str, Any] = {"ContentMD5": _md5(body)}
         if only_if_new:
             options["IfNoneMatch"] = "*"
         if cache_control:
@@ -268,6 +269,44 @@ class ObjectStore:
         with self._named_failures("writing", shown_key(key)):
             answer = self.client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type, **options)
         return bare_etag(answer.get("ETag", ""))
+
+    def add_original(
+        self, key: str, body: bytes | mmap.mmap, content_type: str, metadata: Mapping[str, str] | None = None
+    ) -> str:
+        """Bring a new original to where originals lie, with what proves it as the object's metadata; its ETag.
+
+        ObjectChangedError when something has this name already: an original is never overwritten. Servers that ignore
+        the condition are asked before; as one run at a time brings originals, that is enough.
+        """
+        _refuse_outside(key, self.protected_prefixes, "bringing an original to", "Bring it below FM_DUMP_PREFIXES")
+        try:
+            self.head(key)
+        except ObjectMissingError:
+            pass
+        else:
+            raise ObjectChangedError(
+                "bringing an original to",
+                shown_key(key),
+                "an object of this name is there already, and no original is ever overwritten",
+                "Compare the two, and move the one that is wrong out of the dump by hand",
+            )
+        with self._named_failures("writing", shown_key(key)):
+            answer = self.client.put_object(
+                Bucket=self.bucket,
+                Key=key,
+                Body=body,
+                ContentType=content_type,
+                ContentMD5=_md5(body),
+                IfNoneMatch="*",
+                Metadata=dict(metadata or {}),
+            )
+        return bare_etag(answer.get("ETag", ""))
+
+    def metadata(self, key: str) -> dict[str, str]:
+        """What was written with an object by whoever wrote it; ObjectMissingError when it is not there."""
+        with self._named_failures("looking up", shown_key(key)):
+            answer = self.client.head_object(Bucket=self.bucket, Key=key)
+        return dict(answer.get("Metadata", {}))
 
     def copy(self, source_key: str, target_key: str, *, source_etag: str | None = None) -> str:
         """Copy an object, type and all, to a key under one of our own prefixes; returns the ETag of the copy."""
@@ -307,19 +346,25 @@ class ObjectStore:
         return answer
 
     def _refuse_foreign(self, key: str, doing: str) -> None:
-        inside = any(key.startswith(prefix) and key != prefix for prefix in self.writable_prefixes)
-        # Gateways that map keys to paths would walk a `..` out of the prefix.
-        climbing = any(part in ("", ".", "..") for part in key.split("/"))
-        if not inside or climbing:
-            raise ObjectStoreError(
-                doing,
-                shown_key(key),
-                "the key lies outside the prefixes that are ours to write",
-                "Originals are never written: set FM_THUMBNAIL_PREFIX or FM_OWN_PREFIX and write below it",
-            )
+        remedy = "Originals are never written: set FM_THUMBNAIL_PREFIX or FM_OWN_PREFIX and write below it"
+        _refuse_outside(key, self.writable_prefixes, doing, remedy)
 
     def _named_failures(self, doing: str, subject: str) -> _NamedFailures:
         return _NamedFailures(doing, subject, self.endpoint)
+
+
+def _refuse_outside(key: str, prefixes: Sequence[str], doing: str, remedy: str) -> None:
+    inside = any(key.startswith(prefix) and key != prefix for prefix in prefixes)
+    # Gateways that map keys to paths would walk a `..` out of the prefix.
+    climbing = any(part in ("", ".", "..") for part in key.split("/"))
+    if not inside or climbing:
+        raise ObjectStoreError(
+            doing, shown_key(key), "the key lies outside the prefixes that are ours to write", remedy
+        )
+
+
+def _md5(body: bytes | mmap.mmap) -> str:
+    return base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode("ascii")
 
 
 class _NamedFailures:

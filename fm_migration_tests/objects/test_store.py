@@ -253,6 +253,25 @@ def test_only_if_new_leaves_what_is_there(store: ObjectStore) -> None:
     assert store.read(f"{OWN}1.jpg") == b"first"
 
 
+def test_an_original_is_brought_with_what_proves_it(bucket: Bucket, store: ObjectStore) -> None:
+    etag = store.add_original(ORIGINAL, b"picture", "image/jpeg", {"fm-sha256": "abc"})
+    assert bucket.client.get_object(Bucket=bucket.name, Key=ORIGINAL)["Body"].read() == b"picture"
+    assert (store.head(ORIGINAL).etag, store.metadata(ORIGINAL)) == (etag, {"fm-sha256": "abc"})
+
+
+def test_bringing_an_original_never_overwrites_one(bucket: Bucket, store: ObjectStore) -> None:
+    bucket.put(ORIGINAL, b"the clinic's")
+    with pytest.raises(ObjectChangedError, match="is there already"):
+        store.add_original(ORIGINAL, b"ours", "image/jpeg")
+    assert store.read(ORIGINAL) == b"the clinic's"
+
+
+@pytest.mark.parametrize("key", [f"{OWN}1.jpg", f"{DUMP}../1.jpg", DUMP, "elsewhere/1.jpg"])
+def test_an_original_is_brought_to_the_dump_and_nowhere_else(store: ObjectStore, key: str) -> None:
+    with pytest.raises(ObjectStoreError, match="outside the prefixes"):
+        store.add_original(key, b"picture", "image/jpeg")
+
+
 def test_copying_keeps_the_type(bucket: Bucket, store: ObjectStore) -> None:
     bucket.client.put_object(Bucket=bucket.name, Key=ORIGINAL, Body=b"picture", ContentType="image/jpeg")
     store.copy(ORIGINAL, f"{OWN}kept.jpg", source_etag=store.head(ORIGINAL).etag)
