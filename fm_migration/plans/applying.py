@@ -132,12 +132,13 @@ def carry_out(connection: Connection, plan_id: int, descent: Descent, run_id: st
     """Do what is planned and not done yet; what can not be done any more is on record as overtaken."""
     connection.execute(text(f"set local work_mem = '{MEMORY}'"))
     units = list(_units(connection, plan_id, descent.kind))
+    update = _update if descent.undoes is None else _put_back
     parameters = {"plan": plan_id, "origin": descent.origin, "run_id": run_id}
     if any("delete" in unit.actions for unit in units):
         _list_referred(connection, units)
     for action, order, steps in (
         ("insert", units, _insert),
-        ("update", units[::-1], _update),
+        ("update", units[::-1], update),
         ("delete", units[::-1], _delete),
     ):
         for unit in order:
@@ -260,8 +261,7 @@ def _insert(rules: TableRules, backward: bool, types: dict[str, str]) -> Iterato
 
 
 def _update(rules: TableRules, backward: bool, types: dict[str, str]) -> Iterator[str]:
-    columns = (f"'{column}', target.{quoted(column)}" for column in rules.changeable)
-    state = f"jsonb_build_object({', '.join(columns)})"
+    state = _state(rules)
     yield f"""
         with {rules.given} wanted as ({_wanted("update", backward)}), done as (
             update {rules.table} as target set {_assignments(rules)}
@@ -278,6 +278,39 @@ def _update(rules: TableRules, backward: bool, types: dict[str, str]) -> Iterato
             where {state} @> wanted.after
         )
         {_record(rules, "already")}
+    """
+
+
+def _put_back(rules: TableRules, backward: bool, types: dict[str, str]) -> Iterator[str]:
+    """An undo restores whatever nobody else has touched: of a row that cannot go back whole, the columns that can."""
+    whole, already = _update(rules, backward, types)
+    yield from (whole, already)
+    yield _narrow(rules, backward, types)
+    yield whole
+
+
+def _narrow(rules: TableRules, backward: bool, types: dict[str, str]) -> str:
+    """Take from the rows that are left the columns that cannot go back. Those that are back already count as done."""
+    state = _state(rules)
+    return f"""
+        with {rules.given} planned as ({_wanted("update", backward)}), parts as (
+            select planned.id, planned.row_id, planned.column_name, planned.reason, planned.written_at,
+                   part.key as name,
+                   jsonb_build_object(part.key, planned.before -> part.key) as before,
+                   jsonb_build_object(part.key, part.value) as after
+            from planned cross join lateral jsonb_each(planned.after) as part
+        ), judged as (
+            select wanted.id, wanted.name, wanted.before, wanted.after, {state} @> wanted.after as already,
+                   {state} @> {_own("wanted.before", rules)} and {rules.guards(backward).update} as possible
+            from parts as wanted join {rules.table} as target on {_same_row(rules, types, "after")}
+            cross join lateral jsonb_populate_record(null::{rules.table}, wanted.after) as new
+        ), narrowed as (
+            select id, jsonb_object_agg(name, (case when already then after else before end) -> name) as before,
+                   jsonb_object_agg(name, after -> name) as after
+            from judged where already or possible group by id having bool_or(possible and not already)
+        )
+        update fm_migration.planned_change as wanted set before = narrowed.before, after = narrowed.after
+        from narrowed where wanted.id = narrowed.id
     """
 
 
@@ -321,6 +354,12 @@ def _record(rules: TableRules, how: str) -> str:
         set outcome = '{how}', applied_at = now(), run_id = :run_id, remembered = {written.remembered(rules)}
         from done where wanted.id = done.id
     """
+
+
+def _state(rules: TableRules) -> str:
+    """What a row holds now in the columns that may be changed."""
+    columns = (f"'{column}', target.{quoted(column)}" for column in rules.changeable)
+    return f"jsonb_build_object({', '.join(columns)})"
 
 
 def _same_row(rules: TableRules, types: dict[str, str], values: str) -> str:

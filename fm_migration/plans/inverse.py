@@ -30,12 +30,22 @@ where plan_id = :plan and outcome = 'applied' and undone_at is null
   and table_name <> all (cast(:apart as text[]))
 order by id
 """)
+#: A row of which a column could not go back is overtaken: the next undo tries again.
 _MARK = text("""
 update fm_migration.planned_change as original
-set undone_at = case when reversal.outcome <> 'overtaken' then now() end,
-    undo_outcome = case when reversal.outcome <> 'overtaken' then 'restored' else 'overtaken' end
-from fm_migration.planned_change as reversal
-where reversal.plan_id = :undo and original.id = reversal.reverses
+set undone_at = case when reversal.whole then now() end,
+    undo_outcome = case when reversal.whole then 'restored' else 'overtaken' end
+from (
+    select reversal.reverses, reversal.outcome <> 'overtaken' and not (
+               reversal.action = 'update' and exists (
+                   select from jsonb_object_keys(taken_back.after) as name
+                   where taken_back.before ? name and not reversal.after ? name)
+           ) as whole
+    from fm_migration.planned_change as reversal
+    join fm_migration.planned_change as taken_back on taken_back.id = reversal.reverses
+    where reversal.plan_id = :undo
+) as reversal
+where original.id = reversal.reverses
 """)
 #: What is in force again because its undo was taken back.
 _REVIVE = text("""

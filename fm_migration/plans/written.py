@@ -55,17 +55,22 @@ def recall(connection: Connection, rules: TableRules, plan: int, column: str) ->
         join fm_migration.planned_change as original on original.id = wanted.reverses
         where {_OF_PLAN} and {_DONE}
     """
+    # A column that could not go back is still as we last wrote it, or somebody's.
+    remembered = """
+        (original.remembered - array(select name from jsonb_object_keys(original.after) as name
+                                     where wanted.action = 'update' and not wanted.after ? name))
+    """
     names = ", ".join(f"case when {_changed(name)} then '{name}' end" for name in rules.remembered)
     statements = (
         f"""
         update fm_migration.last_written as known
-        set written = (known.written - array_remove(array[{names}], null)) || coalesce(original.remembered, '{{}}')
+        set written = (known.written - array_remove(array[{names}], null)) || coalesce({remembered}, '{{}}')
         from {of_undo} and {_SAME_ROW}
         """,
         f"""
         insert into fm_migration.last_written (table_name, row_id, written)
-        select wanted.table_name, wanted.row_id, original.remembered
-        from {of_undo} and original.remembered <> '{{}}'
+        select wanted.table_name, wanted.row_id, {remembered}
+        from {of_undo} and {remembered} <> '{{}}'
         on conflict do nothing
         """,
         f"""

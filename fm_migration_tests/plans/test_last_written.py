@@ -147,3 +147,48 @@ def test_an_image_that_was_recognised_is_ours_as_far_as_we_have_written(world: W
     (written,) = _written(world, "images_image").values()
     assert set(written) == {"caption", "date_taken", "filemaker_id"}
     assert _written(world, "images_batch") == {str(stale): {"object_id": str(world.patients()[ANNA])}}
+
+
+def test_what_somebody_edited_stays_and_the_rest_of_the_row_goes_back(imported: World) -> None:
+    before = imported.image("77.jpg")
+    imported.photographs(Photograph("77", BERT, type="Wound"), *ROWS[1:])
+    plan = imported.link(approved=True)
+    moved = imported.image("77.jpg")
+    assert (moved.batch_id != before.batch_id, moved.caption) == (True, "Wound")
+    imported.do("update images_image set caption = 'Theirs' where id = :id", id=moved.id)
+
+    assert imported.undo(plan).left == (f"images_image {moved.id}",)
+
+    back = imported.image("77.jpg")
+    assert (back.batch_id, back.caption) == (before.batch_id, "Theirs")
+    known = _written(imported, "images_image")[str(back.id)]
+    assert (known["batch_id"], known["caption"]) == (str(before.batch_id), "Wound")
+
+
+def test_what_stood_in_the_way_of_a_column_is_put_back_once_it_is_gone(imported: World) -> None:
+    imported.photographs(Photograph("77", BERT, type="Wound"), *ROWS[1:])
+    plan = imported.link(approved=True)
+    image = imported.image("77.jpg")
+    imported.do("update images_image set caption = 'Theirs' where id = :id", id=image.id)
+    imported.undo(plan)
+    imported.do("update images_image set caption = 'Wound' where id = :id", id=image.id)
+
+    undone = imported.undo(plan)
+
+    assert (undone.restored, undone.left) == (1, ())
+    assert imported.image("77.jpg").caption == "Dorsal"
+    assert imported.undo(plan).restored == 0
+
+
+def test_an_image_whose_former_batch_staff_deleted_gets_its_caption_back(imported: World) -> None:
+    imported.photographs(Photograph("77", BERT, type="Wound"), *ROWS[1:])
+    former = imported.image("77.jpg").batch_id
+    plan = imported.link(approved=True)
+    moved = imported.image("77.jpg")
+    imported.do("delete from images_image where batch_id = :batch", batch=former)
+    imported.do("delete from images_batch where id = :batch", batch=former)
+
+    imported.undo(plan)
+
+    left = imported.image("77.jpg")
+    assert (left.batch_id, left.caption) == (moved.batch_id, "Dorsal")
