@@ -2,12 +2,17 @@
 
     python -m bench links                 the clinic's size: 6,489 photographs, some minutes because of the ORM
     python -m bench links --million       1,000,000 photographs of 200,000 patients, ours and the floor
+    python -m bench links --million 10    ten times as many
+    python -m bench links --postgres /usr/lib/postgresql/15/bin    an installed PostgreSQL instead of ours
 
 Each way runs in a process of its own on a fresh copy of the same database, and what the gallery then shows is counted:
 a way that lost a photograph ends the benchmark. What is timed is the work once the process is up and connected; the
 rest of the process is told beside it. Ours is `stage_patients`, `follow`, `make_plan` and `apply_plan` on an export and
 a listing that are staged already; "files too" is ours with their staging from files, which the ORM reads as well. The
 floor with "journal too" writes, beside the clinic's rows, those that ours leaves in our own tables.
+
+The server gathers no statistics by itself: each state of the clinic says whether it has some, so that "right after a
+first import" is not flattered by luck.
 """
 
 from __future__ import annotations
@@ -33,7 +38,7 @@ from sqlalchemy import Connection, Engine
 from bench import harness
 from bench.harness import Call, Comparison, compare
 from bench.peers import clinic_data, sql_floor
-from bench.peers.clinic_data import CLINIC, EXPORT_FILE, LISTING_FILE, MILLION, STALE_GENERATIONS, Seen, Size
+from bench.peers.clinic_data import CLINIC, EXPORT_FILE, LISTING_FILE, STALE_GENERATIONS, Seen, Size, millions
 from fm_migration import database, staging
 from fm_migration.embedded import ports, postgres, server_place
 from fm_migration.filemaker import reading, rows, types
@@ -41,6 +46,7 @@ from fm_migration.ledger import csv_metadata, inventory
 from fm_migration.linking import applying, following, placing
 from fm_migration.objects.facts import STANDARD, ObjectFacts
 from fm_migration.settings import Settings, load_settings
+from fm_migration_tests import installed_postgres
 
 PAGE = 1000
 _OTHER_CONNECTIONS = """
@@ -48,6 +54,7 @@ select count(*) from pg_stat_activity where backend_type = 'client backend' and 
 """
 #: From so many photographs on, copying a database through the write-ahead log takes longer than copying its files.
 COPIED_BY_FILE = 100_000
+HEALINGS = 100
 
 OURS, OURS_FROM_FILES, ORM, FLOOR = "ours", "ours, files too", "ORM", "floor"
 FLOOR_WITH_JOURNAL = "floor, journal too"
@@ -179,6 +186,9 @@ class Clinics:
             "imported by us": ("fresh", self._import),
             "re-imported": ("imported", _reimport_once),
             "re-imported after us": ("imported by us", _reimport_once),
+            "re-imported right after us": ("fresh", self._import_and_reimport),
+            "healed often": ("imported by us", self._heal_often),
+            "one row more": ("imported by us", clinic_data.add_photograph),
             "stale": ("imported", _run_the_command_for_months),
         }
 
@@ -221,7 +231,8 @@ class Clinics:
         self._copy(self._name(parent) if parent else "template0", self._name(state))
         url = self._url_of(self._name(state))
         prepare(url)
-        clinic_data.settle(url)
+        if state not in UNSETTLED:
+            clinic_data.settle(url)
         self._made.add(state)
 
     def _name(self, state: str) -> str:
@@ -243,10 +254,25 @@ class Clinics:
         place.engine.dispose()
         clinic_data.write_journal(url, self.folder)
 
+    def _import_and_reimport(self, url: str) -> None:
+        self._import(url)
+        _reimport_once(url)
+
+    def _heal_often(self, url: str) -> None:
+        place = open_place(url)
+        for generation in range(2, HEALINGS + 2):
+            clinic_data.reimport_patients(url, generation)
+            plan_and_apply(place)
+        place.engine.dispose()
+        clinic_data.reimport_patients(url, HEALINGS + 2)
+
     def _copy_in(self, url: str) -> None:
         with sql_floor.connect(url) as connection:
             sql_floor.import_photographs(connection, str(self.folder))
 
+
+#: States that nobody has gathered statistics of.
+UNSETTLED = frozenset({"re-imported right after us"})
 
 AnyClinics = TypeVar("AnyClinics", bound=Clinics)
 
@@ -294,11 +320,12 @@ def _floor(start: str, function: str, *needs: str) -> Way:
 
 @dataclass(frozen=True)
 class Scenario:
-    """One piece of work, the ways to do it, and whether every photograph shows afterwards (or still none)."""
+    """One piece of work, the ways to do it, and how many photographs show afterwards: all, some more, or none."""
 
     what: str
     ways: Mapping[str, Way]
     all_shown: bool = True
+    added: int = 0
 
 
 @dataclass(frozen=True)
@@ -341,6 +368,18 @@ SCENARIOS = {
             FLOOR: _floor("re-imported", "relink"),
         },
     ),
+    "row": Scenario("one new export row", {OURS: _ours("one row more", "plan_and_apply")}, added=1),
+    "unanalysed": Scenario(
+        "first re-link right after the first import, no statistics",
+        {OURS: _ours("re-imported right after us", "plan_and_apply"), FLOOR: _floor("re-imported", "relink")},
+    ),
+    "healed": Scenario(
+        f"re-link after {HEALINGS} re-imports and healings",
+        {
+            OURS: _ours("healed often", "plan_and_apply"),
+            "ours, the first time": _ours("re-imported after us", "plan_and_apply"),
+        },
+    ),
     "stale": Scenario(
         "re-link with {stale:,} stale batches",
         {
@@ -357,7 +396,7 @@ def run(
 ) -> Outcome:
     """Every way of a scenario in turn, each from its own start, with a look at the result."""
     ways = {name: way for name, way in scenario.ways.items() if name not in without}
-    expected = size.photographs if scenario.all_shown else 0
+    expected = size.photographs + scenario.added if scenario.all_shown else 0
     server_cpu: dict[str, list[float]] = {name: [] for name in ways}
 
     def before(name: str) -> None:
@@ -392,36 +431,59 @@ def report(what: str, outcome: Outcome) -> str:
 
 
 @contextmanager
-def open_clinics(size: Size, kind: type[AnyClinics]) -> Iterator[AnyClinics]:
-    """A PostgreSQL and a folder for the length of the block. The server's settings are the embedded stack's."""
-    with tempfile.TemporaryDirectory(prefix="bench-links-") as folder:
-        data, port, password = Path(folder, "postgres").resolve(), ports.free_port(), "benchmark"
-        place = server_place.prepare(data)
-        postgres.make_data_folder(place, password)
-        server = postgres.start(place, port, password, Path(folder, "postgres.log"))
-        try:
-            yield kind(partial(postgres.url, port, password), size, Path(folder, "files"), server=server)
-        finally:
-            postgres.stop(server)
-            server_place.remove(data)
+def open_clinics(size: Size, kind: type[AnyClinics], installed: Path | None = None) -> Iterator[AnyClinics]:
+    """A PostgreSQL and a folder for the length of the block: the embedded stack's, or one that is installed."""
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-links-") as folder,
+        _installed(installed) if installed else _embedded(Path(folder)) as (url_of, server),
+    ):
+        with psycopg.connect(url_of("postgres"), autocommit=True) as connection:
+            connection.execute("alter system set autovacuum = off")
+            connection.execute("select pg_reload_conf()")
+        yield kind(url_of, size, Path(folder, "files"), server=server)
+
+
+@contextmanager
+def _embedded(folder: Path) -> Iterator[tuple[Callable[[str], str], psutil.Process]]:
+    data, port, password = Path(folder, "postgres").resolve(), ports.free_port(), "benchmark"
+    place = server_place.prepare(data)
+    postgres.make_data_folder(place, password)
+    server = postgres.start(place, port, password, Path(folder, "postgres.log"))
+    try:
+        yield partial(postgres.url, port, password), server
+    finally:
+        postgres.stop(server)
+        server_place.remove(data)
+
+
+@contextmanager
+def _installed(programs: Path) -> Iterator[tuple[Callable[[str], str], psutil.Process]]:
+    with installed_postgres.serve(programs) as server:
+        with psycopg.connect(server.url(), autocommit=True) as connection:
+            ((backend,),) = connection.execute("select pg_backend_pid()").fetchall()
+            postmaster = psutil.Process(backend).parent()
+        assert postmaster is not None
+        print(f"PostgreSQL {server.version}")
+        yield server.url, postmaster
 
 
 def main(arguments: Sequence[str]) -> int:
     """`python -m bench links`."""
     parser = argparse.ArgumentParser(prog="python -m bench links", description=__doc__.partition("\n")[0])
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"{', '.join(SCENARIOS)} (default: all)")
-    parser.add_argument("--million", action="store_true", help="1,000,000 photographs; without the ORM")
+    parser.add_argument("--million", type=int, nargs="?", const=1, help="so many millions (1); without the ORM")
+    parser.add_argument("--postgres", type=Path, metavar="BIN_DIR", help="an installed PostgreSQL instead of ours")
     parser.add_argument("--without-orm", action="store_true", help="leave the slow way out")
     parser.add_argument("--runs", type=int, default=3, help="measured runs of each (default 3)")
     parser.add_argument("--warm-up", type=int, default=1, help="runs of each that do not count (default 1)")
     options = parser.parse_args(arguments)
     if unknown := set(options.scenarios) - SCENARIOS.keys():
         parser.error(f"there is no scenario {', '.join(sorted(unknown))}; these exist: {', '.join(SCENARIOS)}")
-    size = MILLION if options.million else CLINIC
+    size = millions(options.million) if options.million else CLINIC
     without = (ORM,) if options.million or options.without_orm else ()
     if options.million:
         print("The ORM is left out: each of its queries would read a whole table, and nobody has waited for that.")
-    with open_clinics(size, Clinics) as clinics:
+    with open_clinics(size, Clinics, options.postgres) as clinics:
         for name in options.scenarios or SCENARIOS:
             what = SCENARIOS[name].what.format(stale=size.sessions * STALE_GENERATIONS)
             outcome = run(SCENARIOS[name], clinics, size, options.runs, options.warm_up, without)

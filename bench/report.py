@@ -23,7 +23,7 @@ import psycopg
 from bench import harness, links
 from bench.harness import Call, Comparison, compare
 from bench.links import Clinics, Place, Way, open_place
-from bench.peers.clinic_data import CLINIC, MILLION, Size
+from bench.peers.clinic_data import CLINIC, Size, millions
 from fm_migration.report.files import publish
 from fm_migration.report.findings import make_report, one_moment
 
@@ -188,7 +188,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--runs", type=int, default=3, help="measured runs of each (default 3)")
     parser.add_argument("--warm-up", type=int, default=1, help="runs of each that do not count (default 1)")
     options = parser.parse_args(arguments)
-    size = MILLION if options.million else CLINIC
+    size = millions(1) if options.million else CLINIC
     with links.open_clinics(size, Faulty) as clinics:
         comparison = run(clinics, options.runs, options.warm_up)
     what = f"report, {size}, one in {EVERY} with a fault"

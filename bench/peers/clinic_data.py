@@ -69,8 +69,18 @@ class Size:
 
 
 CLINIC = Size(photographs=6_489, sessions=1_661, photographed=1_303, patients=2_842)
-MILLION = Size(photographs=1_000_000, sessions=256_000, photographed=200_000, patients=200_000)
 TINY = Size(photographs=60, sessions=17, photographed=12, patients=20)
+
+
+def millions(number: int) -> Size:
+    """A chain of clinics: a million photographs have 200,000 patients."""
+    return Size(
+        photographs=number * 1_000_000,
+        sessions=number * 256_000,
+        photographed=number * 200_000,
+        patients=number * 200_000,
+    )
+
 
 _PATIENTS = """
 insert into patients (id, first_name, last_name, archived, created_at, updated_at, mrn, dob, phone, email, address,
@@ -122,7 +132,8 @@ select md5('app image|' || n)::uuid, {_BATCH_OF_SESSION}, key, '', recid || '.jp
 from bench.photograph order by n
 """
 
-_STAGING: tuple[LiteralString, ...] = (
+# What reading a file or listing a bucket leaves, for the photographs from a number on.
+_EXPORT_STAGED: tuple[LiteralString, ...] = (
     """
     insert into fm_migration.export_read
         (source, sha256, bytes, dialect, rows_present, rows_read, rows_refused, problems, data_version)
@@ -134,20 +145,29 @@ _STAGING: tuple[LiteralString, ...] = (
            recid || '.jpg', type_text, category, '',
            concat_ws(',', to_char(day, 'FMMM/FMDD/YYYY'), recid || '.jpg', upper(image_id::text),
                      upper(contact::text), '', '', recid, type_text), '{}', 'recid ' || recid
-    from bench.photograph
+    from bench.photograph where n >= %(first)s
     """,
-    """
+)
+_LISTED: LiteralString = """
     insert into fm_migration.inventory_snapshot (started_at, finished_at, source, bucket, prefixes, objects, bytes)
     select now(), now(), 'listing', 'bench', array['filemaker-import/images-bulk-dump/'], count(*), sum(size)
     from bench.photograph
-    """,
     """
+_OBJECTS_STAGED: LiteralString = """
     insert into fm_migration.s3_inventory
     select key, 'original', recid, null, null, null, 'jpg', etag, size, timestamptz '2025-03-01 00:00Z', 'STANDARD',
            snapshot.id, snapshot.id, null
     from bench.photograph cross join (select max(id) as id from fm_migration.inventory_snapshot) as snapshot
-    """,
-)
+    where n >= %(first)s
+    """
+# One more than there were: the last patient's, of the last day.
+_ONE_MORE: LiteralString = """
+insert into bench.photograph
+select n + 1, (n + 1 + 76)::text, md5('image|' || n + 1)::uuid, session, day, contact, first_patient_id, type_text,
+       category, 'filemaker-import/images-bulk-dump/' || n + 1 + 76 || '.jpg', size, md5('etag|' || n + 1)
+from bench.photograph order by n desc limit 1
+returning n
+"""
 
 # As the clinic's script leaves the table: the same people, each under a new UUID.
 _REIMPORT: tuple[LiteralString, ...] = (
@@ -226,8 +246,19 @@ def fill(url: str, size: Size, folder: Path) -> None:
 def stage(url: str) -> None:
     """The three inputs of a plan as reading the files would leave them; the patients are read by our own code."""
     with psycopg.connect(url) as connection:
-        for statement in _STAGING:
-            connection.execute(statement)
+        connection.execute(_LISTED)
+        _stage_from(connection, 1)
+
+
+def add_photograph(url: str) -> None:
+    """One more row in the export, and its object in the bucket."""
+    with psycopg.connect(url) as connection:
+        _stage_from(connection, _number(connection, _ONE_MORE))
+
+
+def _stage_from(connection: psycopg.Connection[Any], first: int) -> None:
+    for statement in (*_EXPORT_STAGED, _OBJECTS_STAGED):
+        connection.execute(statement, {"first": first} if "%(" in statement else None)
 
 
 def reimport_patients(url: str, generation: int) -> None:
