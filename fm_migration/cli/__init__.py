@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 from uuid import UUID
@@ -41,6 +42,13 @@ app.add_typer(sample, name="sample")
 app.add_typer(stack, name="stack")
 
 console = Console(highlight=False)
+
+
+class ScriptForm(StrEnum):
+    """In which form the export script is wanted."""
+
+    STEPS = "steps"
+    XML = "xml"
 
 
 def main() -> None:
@@ -276,6 +284,38 @@ def verify(
     with _progress() as tell:
         well = check(_places, console, file, read_all, file_only, sha256, tell)
     raise typer.Exit(0 if well else 1)
+
+
+@app.command("filemaker-script")
+def filemaker_script(
+    form: Annotated[
+        ScriptForm, typer.Option("--format", help="Steps to read and type in, or the XML of FileMaker's clipboard.")
+    ] = ScriptForm.STEPS,
+    layout: Annotated[str, typer.Option(help="The layout that shows the photographs' records.")] = "API_Images",
+    table: Annotated[
+        str | None, typer.Option(help="Its table occurrence, as layout mode shows it. Default: like the layout.")
+    ] = None,
+    container: Annotated[
+        list[str] | None, typer.Option(help="A container field; once for each, the best first. Default: the clinic's.")
+    ] = None,
+    recid: Annotated[str, typer.Option(help="Field of the record's number.")] = "recid",
+    image_id: Annotated[str, typer.Option("--id", help="Field of the photograph's UUID.")] = "id",
+    contact: Annotated[str, typer.Option(help="Field of the patient's id.")] = "id_Contact",
+    date: Annotated[str, typer.Option(help="Field of the day.")] = "date",
+    kind: Annotated[str, typer.Option("--type", help="Field of what the photograph shows.")] = "Type",
+    output: Annotated[Path | None, typer.Option(help="The file to write. Default: the terminal.")] = None,
+    check: Annotated[
+        Path | None, typer.Option(help="Check a script in the XML of the clipboard instead, one you have altered.")
+    ] = None,
+) -> None:
+    """Print the script that exports all photographs with FileMaker Pro, and a manifest that proves them."""
+    from fm_migration.cli.desktop import check_script, print_script
+    from fm_migration.filemaker.desktop.script import CONTAINERS, Names
+
+    if check is not None:
+        raise typer.Exit(0 if check_script(check, console) else 1)
+    names = Names(layout, table or layout, recid, image_id, contact, date, kind, tuple(container or CONTAINERS))
+    print_script(names, console, as_xml=form is ScriptForm.XML, output=output)
 
 
 @repair.command("plan")
