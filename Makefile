@@ -15,14 +15,14 @@ unexport PYTHONDONTWRITEBYTECODE
 TEST_WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test endurance coverage check lint types layers docs format bench pins clean distclean
+.PHONY: help setup demo dev filemaker test endurance coverage check lint types layers docs format bench pins clean distclean
 
 help: ## list these targets
 	@echo 'make demo and make test are all it takes; each sets up its own .venv first.'
 	@echo
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo "Options: ARGS='...' is handed to demo, dev, test and bench; PYTHON=/path/to/python3.12 chooses the Python."
+	@echo "Options: ARGS='...' is handed to demo, dev, filemaker, test and bench; PYTHON=/path/to/python3.12 chooses the Python."
 
 setup: ## make .venv and install the pinned packages (the others do it by themselves)
 	@sh scripts/setup.sh
@@ -32,6 +32,9 @@ demo: setup ## run the migration on the sample clinic and say what happened
 
 dev: setup ## open the Dagster UI on the sample clinic
 	@.venv/bin/fm-migration dev $(ARGS)
+
+filemaker: setup ## run a simulated FileMaker Server with a small clinic
+	@$(PY) -m fm_migration_tests.filemaker_server $(ARGS)
 
 # How the tests are dealt out to the processes: fm_migration_tests/conftest.py.
 PYTEST := $(PY) -m pytest -n $(TEST_WORKERS) --dist loadscope --no-loadscope-reorder --durations=10
