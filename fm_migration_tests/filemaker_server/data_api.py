@@ -288,7 +288,7 @@ class DataApi:
         _need_json(call.request)
         body = _json_object(call.request)
         _only(body, {"query", "sort", "limit", "offset", *_common(layout, body, "")})
-        numbers = self._finder.select(layout, _query(body), _order(body.get("sort") or []), _dates(body))
+        numbers = self._finder.select(layout, _query(body), _order(body.get("sort", [])), _dates(body))
         if not numbers:
             raise FileMakerError("401", status=self._settings.no_match_status)
         limit, offset = _whole(body, "limit", DEFAULT_LIMIT, 1), _whole(body, "offset", 1, 0)
@@ -558,7 +558,8 @@ def _json_object(request: Request) -> dict[str, Any]:
         raise FileMakerError("1708") from error
     if not isinstance(body, dict):
         raise FileMakerError("1708")
-    return body
+    # Some clients write null for what they do not want.
+    return {name: value for name, value in body.items() if value is not None}
 
 
 def _only(parameters: Mapping[str, Any], allowed: set[str]) -> None:
