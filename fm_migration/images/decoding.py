@@ -113,6 +113,13 @@ def one_thread_each() -> None:
     _heif()
 
 
+def open_header(kind: Kind, data: bytes) -> tuple[int, int]:
+    """Width and height by the header alone. Raises `RefusedError`, or whatever the reader stumbles over."""
+    if not can_decode(kind):
+        raise RefusedError(Reason.NO_DECODER)
+    return _open(kind, data).size
+
+
 def decode(kind: Kind, data: bytes, recipe: Recipe) -> Decoded:
     """The first picture of a file of this kind. Raises `RefusedError`, or whatever the decoder stumbles over."""
     if not can_decode(kind):

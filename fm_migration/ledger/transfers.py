@@ -51,8 +51,10 @@ from fm_migration.transfer where source = :source
 """
 _TRANSFERS = text(_TRANSFER)
 _OF_RECORDS = text(f"{_TRANSFER} and record = any(:records)")
-_OF_RECID = text("""
-select record, source, state, object_key from fm_migration.transfer where recid = :recid
+_WAITING = text(f"{_TRANSFER} and state = 'waiting' order by length(recid), recid, record")
+_SHARES = text("""
+select exists (select from fm_migration.transfer
+               where recid = :recid and source = :source and record <> :record and object_key is not null)
 """)
 _RECORD = text("""
 insert into fm_migration.transfer
@@ -230,10 +232,14 @@ def transfers(connection: Connection, source: str, records: Sequence[str] | None
     return {row["record"]: Transfer(**row) for row in connection.execute(statement, asked).mappings()}
 
 
+def waiting(connection: Connection, source: str) -> list[Transfer]:
+    """The photographs of a source that are not here yet."""
+    return [Transfer(**row) for row in connection.execute(_WAITING, {"source": source}).mappings()]
+
+
 def shares_recid(connection: Connection, recid: str, source: str, record: str) -> bool:
-    """Whether another photograph of this recid was brought: its object has the name already."""
-    others = connection.execute(_OF_RECID, {"recid": recid})
-    return any((row.source, row.record) != (source, record) and row.object_key is not None for row in others)
+    """Whether another photograph of the same source has this recid, and an object that is named by it."""
+    return bool(connection.execute(_SHARES, {"recid": recid, "source": source, "record": record}).scalar_one())
 
 
 def record(connection: Connection, transfer: Transfer) -> None:
