@@ -490,6 +490,21 @@ def test_what_staff_have_edited_survives_everything(play: Play) -> None:
     play.heal()
 
 
+def test_a_row_that_names_a_uuid_tells_who_of_several_has_come_in_the_place_of_one_who_is_gone(play: Play) -> None:
+    """The id alone leads to two; the row leads to one of them."""
+    play.patient("Anna")
+    play.photographs(Photograph("101", ANNA))
+    play.heal()
+    play.reimport()
+    play.patient("Bert", holds=ANNA)
+    anna = play.now("Anna")
+    play.heal()
+    assert (play.page(anna), play.row_state("101")) == ([], "ambiguous_patient")
+    play.photographs(Photograph("101", anna.upper()))
+    play.heal()
+    assert play.page(anna) == ["101.jpg"]
+
+
 # --- 7: every original has a state ------------------------------------------------------------------------------------
 
 

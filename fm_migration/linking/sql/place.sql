@@ -401,6 +401,7 @@ select photo, row_number, recid, case when shared_id then null else image_id end
        -- A row that repeats another has no original of its own.
        case when not repeats_another then key end as key, size, extension, object_hash,
        taken_on, type_text, category, coalesce(home, 'none') as home, patient_id, person, filemaker_id,
+       coalesce(contact = patient_id, false) as by_uuid,
        hashtextextended(concat_ws('|', recid, image_id, contact, contact_text, taken_on, category, type_text,
                                   array_to_string(problems, ',')), 0) as row_hash,
        coalesce(to_char(taken_on, 'YYYY-MM'), 'undated') as month,
@@ -641,9 +642,11 @@ select candidate.photo, match.image, match.evidence, match.batch_id as present_b
                     when batch_owner.ours and batch_owner.placed_once then 'unsettled'
                     else 'placed_by_staff' end
            when batch_owner.batch_id is null or batch_owner.nobody then 'move'
-           -- It was put with somebody who is gone, and the row names somebody else now.
+           -- It was put with somebody who is gone, and the row names somebody else now, or one of several who may
+           -- have come in that one's place.
            when batch_owner.owner is null and held.placed_by_row
-                and batch_owner.gone_id is distinct from candidate.filemaker_id then 'move'
+                and (batch_owner.gone_id is distinct from candidate.filemaker_id
+                     or candidate.by_uuid) then 'move'
            -- Its patient is gone and nobody follows for certain: whose this is, a person must say.
            when batch_owner.owner is null then
                case when batch_owner.ours or (batch_owner.gone_id is not null and not batch_owner.placed_once)
