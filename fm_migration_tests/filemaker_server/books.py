@@ -46,6 +46,10 @@ class Books:
         self.bytes_by_day: dict[str, Counter[str]] = {}
         #: (record, container): how often its bytes went out whole.
         self.fetched: Counter[tuple[int, str]] = Counter()
+        #: The same of containers that hold nothing sound.
+        self.dead_asked: Counter[tuple[int, str]] = Counter()
+        #: Mistakes of this server's own.
+        self.faults: list[str] = []
         self.credentials_in_urls: list[str] = []
         self.credentials_elsewhere: list[str] = []
         self.credentials_without_tls: Counter[str] = Counter()
@@ -136,6 +140,9 @@ class Books:
             "containers_distinct": len(self.fetched),
             "containers_fetched_again": sum(count - 1 for count in again.values()),
             "containers_fetched_again_which": dict(list(again.items())[:100]),
+            "dead_asked": sum(self.dead_asked.values()),
+            "dead_asked_again": sum(count - 1 for count in self.dead_asked.values()),
+            "faults": list(self.faults),
             "bytes_json": self.bytes_json,
             "bytes_containers": self.bytes_containers,
             "bytes_odata": self.bytes_odata,

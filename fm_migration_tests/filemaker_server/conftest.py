@@ -65,9 +65,19 @@ def found(answer: httpx.Response) -> list[int]:
 
 @pytest.fixture
 def start_server() -> Iterator[StartServer]:
-    """Servers with settings of their own, which end with the test."""
+    """Servers with settings of their own, which end with the test, and must not have made a mistake."""
     with ExitStack() as stack:
-        yield lambda **settings: stack.enter_context(FileMakerServer(ServerSettings(**({"records": 30} | settings))))
+
+        def started(**settings: Any) -> FileMakerServer:
+            server = stack.enter_context(FileMakerServer(ServerSettings(**({"records": 30} | settings))))
+            stack.callback(_expect_no_faults, server)
+            return server
+
+        yield started
+
+
+def _expect_no_faults(server: FileMakerServer) -> None:
+    assert server.report()["faults"] == []
 
 
 @pytest.fixture

@@ -419,6 +419,12 @@ class DataApi:
                 results |= self._script(str(parameters[word]), str(parameters.get(f"{word}.param", "")), word[6:])
         return results
 
+    def _scripts_in(self, call: Call) -> dict[str, str]:
+        """Of a request that takes nothing but scripts."""
+        parameters = dict(call.request.parameters)
+        _only(parameters, _SCRIPT_PARAMETERS)
+        return self._scripts_of(parameters)
+
     def _script(self, name: str, parameter: str, suffix: str) -> dict[str, str]:
         if name not in SCRIPTS:
             raise FileMakerError("104")
@@ -461,15 +467,17 @@ class DataApi:
     def _delete(self, call: Call) -> Answer:
         table = self._writing(call, "delete")
         number = self._number(self._named_layout(call.words[3]), call.words[5])
+        scripts = self._scripts_in(call)
         _ = self._clinic.remove_image(number) if table is self._clinic.images else table.remove(number)
-        return self._ok({})
+        return self._ok(scripts)
 
     def _duplicate(self, call: Call) -> Answer:
         table = self._writing(call, "duplicate")
         number = self._number(self._named_layout(call.words[3]), call.words[5])
+        scripts = self._scripts_in(call)
         values = table.values(number)
         copy = self._clinic.add_image(values) if table is self._clinic.images else table.add(values)
-        return self._ok({"recordId": str(copy), "modId": "0"})
+        return self._ok({"recordId": str(copy), "modId": "0"} | scripts)
 
     def _field_data(self, call: Call) -> dict[str, Value]:
         body = _json_object(call.request)
@@ -601,6 +609,8 @@ def _dates(parameters: Mapping[str, Any]) -> int:
 
 
 def _order(items: Any) -> list[Order]:
+    """One field may come without the list around it: a client in TypeScript sends it so."""
+    items = [items] if isinstance(items, dict) else items
     if not isinstance(items, list):
         raise FileMakerError("960")
     order: list[Order] = []

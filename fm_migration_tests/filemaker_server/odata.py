@@ -1,14 +1,17 @@
 """OData: the other engine of the same server, and its way to a container's bytes: at once, by Basic, without a session.
 
-Belongs here: everything below /fmi/odata/v4. Does not belong here: queries; nobody needs them for the bytes.
+Belongs here: everything below /fmi/odata/v4 that it takes to find a record and read it. Does not belong here: joins,
+writing, batches; of filters only comparisons.
 """
 
 from __future__ import annotations
 
 import json
+import operator
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
+from functools import partial
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
@@ -19,6 +22,13 @@ from fm_migration_tests.filemaker_server.streaming import container_answer
 from fm_migration_tests.filemaker_server.wire import Answer, Request, html
 
 _ENTITY = re.compile(r"(?P<table>[^()]+)\((?:'(?P<key>(?:[^']|'')*)'|(?P<number>\d+))\)")
+_COMPARISON = re.compile(
+    r"""(?:"(?P<quoted>[^"]+)"|(?P<name>\w+))\s+(?P<operator>eq|ne|gt|ge|lt|le)\s+"""
+    r"""(?:'(?P<text>(?:[^']|'')*)'|(?P<literal>[\w.:+-]+))"""
+)
+_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    "eq": operator.eq, "ne": operator.ne, "gt": operator.gt, "ge": operator.ge, "lt": operator.lt, "le": operator.le,
+}  # fmt: skip
 _EDM = {"text": "String", "number": "Decimal", "date": "Date", "timeStamp": "DateTimeOffset", "container": "Stream"}
 _KNOWN_TYPES = {"image/gif", "image/png", "image/jpeg", "image/tiff", "application/pdf"}
 TABLES = ("Images", "Contacts")
@@ -40,7 +50,7 @@ class OData:
             return refusal
         if request.method != "GET":
             return _error(405, "1704", "Resource doesn't support the specified HTTP verb")
-        return self._read(request.segments[3:])
+        return self._read(request.segments[3:], dict(request.parameters), _wants_name(request, self._settings))
 
     def target(self, request: Request) -> tuple[int, str] | None:
         """Which container of which record a request asks for."""
@@ -49,7 +59,7 @@ class OData:
         number = self._number(found) if found and found["table"] == "Images" else None
         return (number, words[1]) if number is not None and words[1] in CONTAINERS else None
 
-    def _read(self, words: Sequence[str]) -> Answer:
+    def _read(self, words: Sequence[str], parameters: Mapping[str, str], as_name: bool) -> Answer:
         if not words:
             return _json({"value": [{"name": self._settings.database, "url": self._settings.database}]})
         if words[0] != self._settings.database:
@@ -58,9 +68,30 @@ class OData:
             return _json({"value": [{"name": name, "kind": "EntitySet", "url": name} for name in TABLES]})
         if words[1:] == ["$metadata"]:
             return Answer(200, self._metadata().encode(), "application/xml; charset=utf-8")
-        return self._entity(words[1], words[2:])
+        if words[1] in self._clinic.tables:
+            return self._collection(self._clinic.tables[words[1]], words[2:], parameters)
+        return self._entity(words[1], words[2:], as_name)
 
-    def _entity(self, word: str, rest: Sequence[str]) -> Answer:
+    def _collection(self, table: Table, rest: Sequence[str], parameters: Mapping[str, str]) -> Answer:
+        """Many records, in pages."""
+        unknown = set(parameters) - {"$top", "$skip", "$count", "$select", "$filter"}
+        tests = _tests(parameters.get("$filter", ""))
+        top, skip = parameters.get("$top", "1000"), parameters.get("$skip", "0")
+        if unknown or tests is None or not (top.isdigit() and skip.isdigit()):
+            return _error(400, "1708", "Parameter value is invalid")
+        numbers = table.numbers()
+        if tests:
+            numbers = [one for one in numbers if all(test(table.values(one)) for test in tests)]
+        if list(rest) == ["$count"]:
+            return Answer(200, str(len(numbers)).encode(), "text/plain; charset=utf-8")
+        page = [_properties(table.values(one)) for one in numbers[int(skip) : int(skip) + int(top)]]
+        chosen = [name.strip().strip('"') for name in parameters.get("$select", "").split(",") if name.strip()]
+        if chosen:
+            page = [{name: one[name] for name in chosen if name in one} for one in page]
+        counted = {"@odata.count": len(numbers)} if parameters.get("$count") == "true" else {}
+        return _json(counted | {"value": page})
+
+    def _entity(self, word: str, rest: Sequence[str], as_name: bool) -> Answer:
         found = _ENTITY.fullmatch(word)
         table = self._clinic.tables.get(found["table"]) if found else None
         number = self._number(found) if found and table else None
@@ -70,7 +101,11 @@ class OData:
             return _json(_properties(table.values(number)))
         if rest[1:] != ["$value"] or rest[0] not in table.values(number):
             return _error(404, "102", "Field is missing")
-        return self._value(table.values(number)[rest[0]])
+        value = table.values(number)[rest[0]]
+        if as_name and isinstance(value, Holding | Upload):
+            name = value.name if isinstance(value, Upload) else f"IMG_{value.record:05d}.{value.form.upper()}"
+            return Answer(200, name.encode(), "text/plain; charset=utf-8")
+        return self._value(value)
 
     def _number(self, found: re.Match[str]) -> int | None:
         """The key is the field `id`; a number is the record's own."""
@@ -122,6 +157,35 @@ class OData:
             f'{"".join(types)}<EntityContainer Name="Container">{"".join(sets)}</EntityContainer>'
             "</Schema></edmx:DataServices></edmx:Edmx>\n"
         )
+
+
+def _wants_name(request: Request, settings: ServerSettings) -> bool:
+    """One client's authors met a server that then answers a container with the name of its file."""
+    accepted = request.headers.get("accept", "").partition(";")[0].strip()
+    return settings.odata_octet_stream == "name" and accepted == "application/octet-stream"
+
+
+def _tests(text: str) -> Sequence[Callable[[Mapping[str, Value]], bool]] | None:
+    """Comparisons joined by `and`; None for everything else that a filter may be."""
+    tests = []
+    for part in re.split(r"\s+and\s+", text) if text.strip() else ():
+        found = _COMPARISON.fullmatch(part.strip())
+        if not found:
+            return None
+        name, compare = found["quoted"] or found["name"], _OPERATORS[found["operator"]]
+        literal = found["text"].replace("''", "'") if found["text"] is not None else found["literal"]
+        tests.append(partial(_compares, name=name, compare=compare, literal=literal))
+    return tests
+
+
+def _compares(values: Mapping[str, Value], name: str, compare: Callable[[Any, Any], bool], literal: str) -> bool:
+    value = _as_json(values.get(name, ""))
+    if value is None or literal == "null":
+        return bool(compare(value, None)) if compare in (operator.eq, operator.ne) and literal == "null" else False
+    try:
+        return compare(float(value), float(literal)) if isinstance(value, int | float) else compare(str(value), literal)
+    except ValueError:
+        return False
 
 
 def _property(one: Field) -> str:

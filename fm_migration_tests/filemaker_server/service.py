@@ -7,11 +7,12 @@ belong here: any single answer, and ports (`server.py`).
 from __future__ import annotations
 
 import random
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from fm_migration_tests.filemaker_server.books import Books
-from fm_migration_tests.filemaker_server.clinic import Clinic
+from fm_migration_tests.filemaker_server.clinic import Clinic, Holding
 from fm_migration_tests.filemaker_server.clock import Clock
 from fm_migration_tests.filemaker_server.data_api import DataApi, bearer, code_of
 from fm_migration_tests.filemaker_server.errors import FileMakerError
@@ -44,6 +45,14 @@ class Service:
     # --- requests ---
 
     def handle(self, request: Request) -> Answer:
+        """Whatever happens: a mistake in here must not look like the weather."""
+        try:
+            return self._handle(request)
+        except Exception:
+            self.books.faults.append(traceback.format_exc())
+            return html(500)
+
+    def _handle(self, request: Request) -> Answer:
         kind, address = self._classify(request)
         self.books.begin(request, kind)
         self.books.look_for_credentials(
@@ -57,8 +66,10 @@ class Service:
         target = self._target(request, kind, address)
         answer = self._through_storms(request, kind, address, target)
         answer.delay += self._latency(kind)
-        if target and answer.status == 200 and answer.ending == "" and answer.sent:
-            self.books.fetched[target] += 1
+        if target and answer.delivered:
+            value = self.clinic.in_container(*target)
+            dead = isinstance(value, Holding) and value.dead
+            (self.books.dead_asked if dead else self.books.fetched)[target] += 1
         self.books.answered(request, kind, answer, code_of(answer), user)
         return answer
 
@@ -143,6 +154,7 @@ class Service:
         return _replacement(storm)
 
     def _spoil(self, answer: Answer, storm: Storm, dice: random.Random) -> None:
+        answer.delivered &= storm.action in ("change", "delay")
         if storm.action == "change":
             self._change(storm, dice)
         elif storm.action == "delay":
@@ -154,7 +166,9 @@ class Service:
 
     def _change(self, storm: Storm, dice: random.Random) -> None:
         for _ in range(storm.add):
-            self.clinic.add_image()
+            numbers = self.clinic.images.numbers()
+            like = numbers[dice.randrange(len(numbers))] if storm.add_like and numbers else None
+            self.clinic.add_image({"recid": self.clinic.recid(like)} if like else None)
         for number in storm.remove_records:
             self.clinic.remove_image(number)
         numbers = self.clinic.images.numbers()

@@ -94,6 +94,9 @@ class ServerSettings(BaseModel):
     # --- OData ---
     odata: bool = True
     odata_heic: Literal["octet-stream", "refuse"] = "octet-stream"
+    odata_octet_stream: Literal["bytes", "name"] = Field(
+        "bytes", description="what Accept: application/octet-stream gets: the bytes, or the name of the file"
+    )
 
     # --- the line ---
     http: Literal["serve", "redirect"] = Field("serve", description="what plain HTTP does")

@@ -72,6 +72,7 @@ class Storm(BaseModel):
     seconds: float = Field(0.0, ge=0)
     keep: float = Field(0.5, ge=0, le=1, description="share of the body that is kept when it is cut")
     add: int = Field(0, ge=0, description="records that `change` adds")
+    add_like: bool = Field(False, description="what is added shares its recid with another, chosen by the seed")
     remove: int = Field(0, ge=0, description="and removes, chosen by the seed")
     remove_records: list[int] = Field([], description="or those named here")
 

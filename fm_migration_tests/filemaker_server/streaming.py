@@ -201,11 +201,14 @@ class Streaming:
 def container_answer(clinic: Clinic, value: Value) -> Answer:
     """The bytes, or what a broken container answers instead, for ever."""
     if isinstance(value, Upload):
-        return Answer(200, value.data, value.content_type)
+        return Answer(200, value.data, value.content_type, delivered=True)
     assert isinstance(value, Holding)
     if value.dead in _DEAD_STATUS:
-        return html(_DEAD_STATUS[value.dead])
-    return Answer(200, clinic.content(value), value.content_type)
+        answer = html(_DEAD_STATUS[value.dead])
+    else:
+        answer = Answer(200, clinic.content(value), value.content_type)
+    answer.delivered = True
+    return answer
 
 
 _DEAD_STATUS = {"html": 200, "error": 500, "refused": 401, "gateway": 502}

@@ -386,3 +386,32 @@ def test_odata_tells_what_there_is(start_server: StartServer) -> None:
     assert '<Key><PropertyRef Name="id"/></Key>' in metadata
     row = server.truth()[0]
     assert http.get(f"/fmi/odata/v4/Clinic/Images('{row['id']}')").json()["recid"] == row["recid"]
+
+
+def test_odata_reads_in_pages_and_compares(start_server: StartServer) -> None:
+    server = start_server()
+    http = anonymous(server)
+    http.auth = server.account
+    images = "/fmi/odata/v4/Clinic/Images"
+    page = http.get(images, params={"$top": "3", "$skip": "5", "$select": "id,recid", "$count": "true"}).json()
+    assert page["@odata.count"] == 30
+    assert [set(row) for row in page["value"]] == [{"id", "recid"}] * 3
+    assert [row["recid"] for row in page["value"]] == [6, 7, 8]
+    assert http.get(f"{images}/$count").text == "30"
+    some = http.get(images, params={"$filter": "recid ge 4 and recid lt 6"}).json()["value"]
+    assert [row["recid"] for row in some] == [4, 5]
+    named = http.get(images, params={"$filter": "\"Name of file\" eq 'IMG_00007.JPG'"}).json()["value"]
+    assert [row["recid"] for row in named] == [7]
+    without = http.get(images, params={"$filter": "date eq null"}).json()["value"]
+    assert all(row["date"] is None for row in without)
+    for parameters in ({"$filter": "contains(id, 'x')"}, {"$top": "x"}, {"$expand": "y"}):
+        assert http.get(images, params=parameters).status_code == 400
+
+
+def test_odata_may_answer_octet_stream_with_a_name(start_server: StartServer) -> None:
+    server = start_server(odata_octet_stream="name")
+    row = server.truth()[0]
+    key, accept = f"'{row['id']}'", {"Accept": "application/octet-stream"}
+    named = value_of(server, key, row["container"], headers=accept)
+    assert (named.headers["content-type"].partition(";")[0], named.text) == ("text/plain", "IMG_00001.JPG")
+    assert len(value_of(server, key, row["container"]).content) == row["bytes"]

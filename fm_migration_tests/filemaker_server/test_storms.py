@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import re
 import threading
 from collections.abc import Iterable
@@ -203,6 +204,19 @@ def test_records_come_and_go_between_pages(start_server: StartServer, connect: C
     assert found(client.records(_limit=100)) == sorted(left)
 
 
+def test_what_is_added_may_share_its_recid(start_server: StartServer, connect: Connect) -> None:
+    server = start_server(records=20)
+    client = connect(server)
+    server.storms([Storm(on=["records"], action="change", add=3, add_like=True)], seed=1)
+    client.records()
+    server.storms([])
+    order = [{"fieldName": "recid", "sortOrder": "ascend"}]
+    rows = client.find(query=[{"recid": "1...20"}], sort=order).json()["response"]["data"]
+    assert {one["recordId"] for one in rows} == {str(number) for number in range(1, 24)}
+    recids = [one["fieldData"]["recid"] for one in rows]
+    assert (len(recids), recids) == (23, sorted(recids))
+
+
 def test_the_year_ends_at_its_limit(start_server: StartServer, connect: Connect) -> None:
     server = start_server(authenticated_stream=2)
     client = connect(server)
@@ -266,6 +280,29 @@ def test_containers_fetched_again_are_counted(start_server: StartServer, connect
     report = server.report()
     assert (report["containers_fetched"], report["containers_distinct"]) == (4, 2)
     assert report["containers_fetched_again_which"] == {"2 image_small": 3}
+
+
+@pytest.mark.parametrize("action", ["short", "truncate", "corrupt", "html", "empty"])
+def test_what_arrived_broken_was_not_fetched(start_server: StartServer, connect: Connect, action: str) -> None:
+    server = start_server(authenticated_stream=2)
+    client = connect(server)
+    server.storms([Storm.model_validate({"on": ["container"], "action": action, "times": 1})])
+    with contextlib.suppress(httpx.TransportError):
+        client.http.get(client.fields(1)["image_small"])
+    client.http.get(client.fields(1)["image_small"])
+    report = server.report()
+    assert (report["containers_fetched"], report["containers_fetched_again"]) == (1, 0)
+
+
+@pytest.mark.parametrize("kind", ["zero", "html", "broken", "garbage", "error", "refused", "gateway"])
+def test_what_is_dead_and_asked_for_again_is_counted(start_server: StartServer, connect: Connect, kind: str) -> None:
+    server = start_server(dead_share=1, dead_kinds=[kind])
+    client = connect(server)
+    client.http.follow_redirects = True
+    for _ in range(2):
+        client.http.get(client.fields(1)["image_small"])
+    report = server.report()
+    assert (report["dead_asked"], report["dead_asked_again"], report["containers_fetched"]) == (2, 1, 0)
 
 
 def test_credentials_in_urls_are_found(start_server: StartServer, connect: Connect) -> None:

@@ -77,6 +77,8 @@ class Answer:
     delay: float = 0.0
     cut: int | None = None
     ending: Ending = ""
+    #: The answer is what is in a container, whole.
+    delivered: bool = False
 
     @property
     def sent(self) -> bytes:
