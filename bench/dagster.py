@@ -208,9 +208,9 @@ def _heal_by_the_sensor(clinic: Clinic) -> dict[str, float]:
 
 def _heal_directly(environment: Mapping[str, str]) -> float:
     """What the four assets call, in their order, in one process that is warm."""
-    from fm_migration import staging
     from fm_migration.database import open_engine
     from fm_migration.linking import applying, following, placing
+    from fm_migration.operations import staging
     from fm_migration.settings import load_settings
 
     settings, engine = load_settings(_env_file=None), open_engine(environment["FM_DATABASE_URL"])

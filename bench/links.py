@@ -39,13 +39,15 @@ from bench import harness
 from bench.harness import Call, Comparison, compare
 from bench.peers import clinic_data, sql_floor
 from bench.peers.clinic_data import CLINIC, EXPORT_FILE, LISTING_FILE, STALE_GENERATIONS, Seen, Size, millions
-from fm_migration import database, staging
+from fm_migration import database
 from fm_migration.embedded import ports, postgres, server_place
 from fm_migration.filemaker import reading, rows, types
 from fm_migration.ledger import csv_metadata, inventory
 from fm_migration.linking import applying, following, placing
 from fm_migration.objects.facts import STANDARD, ObjectFacts
+from fm_migration.operations import staging
 from fm_migration.settings import Settings, load_settings
+from fm_migration.sources import bucket as bucket_source
 from fm_migration_tests import installed_postgres
 
 PAGE = 1000
@@ -131,7 +133,7 @@ def _stage_listing(connection: Connection, settings: Settings, path: Path) -> No
     inventory.update_inventory(
         connection,
         _pages(path),
-        layout=staging.key_layout(settings),
+        layout=bucket_source.key_layout(settings),
         bucket="bench",
         prefixes=list(settings.original_prefixes),
         started_at=datetime.now(UTC),

@@ -36,7 +36,7 @@ from bench.harness import MARKDOWN_HEADER, BenchError, Call, Comparison, Spread,
 from bench.peers.clinic_data import settle
 from bench.peers.staging_bucket import FOLDER, keys_of
 from bench.peers.staging_export import as_copy_rows, row_by_row, write_export
-from fm_migration import database, staging
+from fm_migration import database
 from fm_migration.clinic import tables
 from fm_migration.embedded import object_server, processes
 from fm_migration.embedded.stack import Stack, borrow
@@ -44,6 +44,7 @@ from fm_migration.embedded.state import Layout, read_state
 from fm_migration.ledger import inventory, schema
 from fm_migration.ledger.copying import copy_rows
 from fm_migration.objects import listing
+from fm_migration.operations import staging
 from fm_migration.places import Places, find_places
 from fm_migration.settings import load_settings
 from fm_migration_tests import installed_postgres
@@ -303,7 +304,7 @@ def synthetic_bucket(objects: int, delay: float) -> Iterator[str]:
 
 def measure_start(bench: Bench) -> None:
     """What each process pays before it does anything; the other figures leave it out."""
-    imports = {"ours": "fm_migration.staging", "boto3": "boto3", "pandas": "pandas", "csv": "csv"}
+    imports = {"ours": "fm_migration.operations.staging", "boto3": "boto3", "pandas": "pandas", "csv": "csv"}
     commands = {name: [sys.executable, "-c", f"import {module}"] for name, module in imports.items()}
     bench.compare("start of a process", commands, size=0)
 

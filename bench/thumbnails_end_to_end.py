@@ -22,12 +22,13 @@ from sqlalchemy import text
 
 from bench.harness import MARKDOWN_HEADER, Call, Comparison, compare
 from bench.peers.photographs import photographs
-from fm_migration import database, staging
+from fm_migration import database
 from fm_migration.clinic import contract, tables
 from fm_migration.embedded.stack import Stack, hold
 from fm_migration.embedded.state import Layout, read_state
 from fm_migration.ledger import schema
 from fm_migration.objects.store import ObjectsLocation, ObjectStore, open_store
+from fm_migration.operations import staging
 from fm_migration.settings import Settings, load_settings
 from fm_migration.thumbnails.making import make_thumbnails
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fm_migration import staging
 from fm_migration.linking import applying, following, placing
+from fm_migration.operations import staging
 from fm_migration.places import Places
 from fm_migration.settings import settings
 from fm_migration_tests.conftest import Bucket

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import ProgrammingError
 
-from fm_migration import database, doctor, drill, undoing
+from fm_migration import database
 from fm_migration.clinic import tables
 from fm_migration.embedded.sample import build
 from fm_migration.embedded.sample import export as sample_export
@@ -21,17 +21,18 @@ from fm_migration.embedded.sample.model import Clinic
 from fm_migration.embedded.sample.plan import design_clinic
 from fm_migration.embedded.stack import Stack
 from fm_migration.errors import DatabaseError
+from fm_migration.explain import explaining
 from fm_migration.ledger import schema
 from fm_migration.objects.store import ObjectsLocation, open_store
+from fm_migration.operations import doctor, drill, undoing
 from fm_migration.places import find_places
 from fm_migration.repairs import repairing
-from fm_migration.report import explaining
 from fm_migration.settings import load_settings
-from fm_migration_tests.clinic.linking import DUMP, reimport_sample
 from fm_migration_tests.conftest import SAMPLE_SIZE, Bucket
 from fm_migration_tests.e2e.homes import homes
 from fm_migration_tests.installed_postgres import InstalledPostgres
 from fm_migration_tests.least_rights import LimitedUser, grants, limited_user
+from fm_migration_tests.linking.world import DUMP, reimport_sample
 from fm_migration_tests.places import EXPORT_HEAD, use_places
 from fm_migration_tests.report.reporting import Reported, stored
 from fm_migration_tests.report.test_truth import Truth

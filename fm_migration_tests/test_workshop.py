@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 import re
 import shutil
@@ -198,34 +199,16 @@ WRONG_IMPORTS = {
         "import fm_migration.clinic.b",
         "plans knows tables by the rules that domains register, and no domain",
     ),
-    "fm_migration/plans/rules.py": (
-        "import fm_migration.plans.life",
-        "The life of a plan, from what it may do to what is done",
-    ),
-    "fm_migration/linking/rules.py": (
-        "import fm_migration.linking.following",
-        "Linking: links follow, photographs are placed, plans are applied, people decide",
-    ),
-    "fm_migration/repairs/rules.py": (
-        "import fm_migration.repairs.repairing",
-        "Repairs: rules, then objects, then the plan of both",
-    ),
-    "fm_migration/thumbnails/rules.py": (
-        "import fm_migration.thumbnails.making",
-        "Thumbnails: rules, rows, then what is chosen, read and judged, then all of it",
-    ),
 }
 
 
 def imitation(folder: Path) -> Path:
     """A project of empty files under our contracts."""
     shutil.copy(ROOT / ".importlinter", folder)
-    rooms = ("linking", "plans", "repairs", "report", "thumbnails")
-    for package in ("", "clinic", "defs", "filemaker", "images", "objects", *rooms):
-        (folder / "fm_migration" / package).mkdir()
-        (folder / "fm_migration" / package / "__init__.py").touch()
-    for module in ("linking/following", "repairs/repairing", "thumbnails/making"):
-        (folder / f"fm_migration/{module}.py").touch()
+    for package in sorted((ROOT / "fm_migration").rglob("__init__.py")):
+        copy = folder / package.relative_to(ROOT)
+        copy.parent.mkdir(exist_ok=True)
+        copy.touch()
     (folder / "fm_migration/errors.py").touch()
     (folder / "fm_migration/defs/assets.py").write_text("import dagster\nimport fm_migration.clinic\n")
     return folder
@@ -243,6 +226,43 @@ def test_each_contract_breaks_when_it_is_violated(tmp_path: Path) -> None:
     printed = lint_imports(project).stdout
     for _, contract in WRONG_IMPORTS.values():
         assert f"{contract} BROKEN" in printed
+
+
+def rooms() -> list[tuple[str, str, str, str]]:
+    """Of each contract about the inside of a room: its name, the room, a module of its top and one of its bottom."""
+    contracts = configparser.ConfigParser()
+    contracts.read(ROOT / ".importlinter")
+    found = []
+    for contract in contracts.values():
+        container = contract.get("containers", "").strip()
+        if container.startswith("fm_migration."):
+            layers = contract["layers"].strip().splitlines()
+            top, bottom = (layers[at].split("|")[0].strip(" ()") for at in (0, -1))
+            found.append((contract["name"], container, top, bottom))
+    return found
+
+
+def test_every_room_with_modules_has_a_contract_about_its_inside() -> None:
+    packages = {path.parent for path in (ROOT / "fm_migration").glob("*/*.py") if path.name != "__init__.py"}
+    without = {f"fm_migration.{path.name}" for path in packages} - {room for _, room, _, _ in rooms()}
+    assert without == {"fm_migration.instance"}, "two modules that do not know each other"
+
+
+def test_each_contract_about_a_room_breaks_when_its_bottom_imports_its_top(tmp_path: Path) -> None:
+    project = imitation(tmp_path)
+    for _, room, top, bottom in rooms():
+        folder = project / room.replace(".", "/")
+        (folder / f"{top}.py").touch()
+        (folder / f"{bottom}.py").write_text(f"import {room}.{top}\n")
+    printed = lint_imports(project).stdout
+    assert [name for name, *_ in rooms() if f"{name} BROKEN" not in printed] == []
+
+
+def test_a_circle_is_refused(tmp_path: Path) -> None:
+    project = imitation(tmp_path)
+    (project / "fm_migration/instance/a.py").write_text("import fm_migration.instance.b\n")
+    (project / "fm_migration/instance/b.py").write_text("import fm_migration.instance.a\n")
+    assert "No circle, in any room at any depth BROKEN" in lint_imports(project).stdout
 
 
 def test_a_module_without_a_layer_is_refused(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print findings as JSON.")] = False,
 ) -> None:
     """Check everything that a migration needs; exit 1 when something is not well."""
-    from fm_migration.doctor import Finding, examine
+    from fm_migration.operations.doctor import Finding, examine
 
     findings: list[Finding] = []
     for finding in examine():

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from fm_migration.certificate import issuing, verifying
+from fm_migration.certificate.issuing import Certificate
 from fm_migration.places import Places
-from fm_migration.report import certificate, verifying
-from fm_migration.report.certificate import Certificate
 
 Tell = Callable[[str, int, int], None]
 
@@ -26,7 +26,7 @@ def certify(places: Places, console: Console, output: Path | None, read_all: boo
     """Write a certificate and say what is in it, and what is not."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     path = output or places.settings.home / "certificates" / f"certificate-{stamp}.jsonl"
-    made = certificate.certify(places.engine, places.settings, path, places.store if read_all else None, tell=tell)
+    made = issuing.certify(places.engine, places.settings, path, places.store if read_all else None, tell=tell)
     _say(console, f"written {made.path}")
     _describe(console, made)
     _say(console, f"SHA-256 of the file: {made.sha256}")
@@ -43,7 +43,7 @@ def verify(
     tell: Tell,
 ) -> bool:
     """Check a certificate and say every difference; True when there is none."""
-    read = certificate.check_file(path)
+    read = issuing.check_file(path)
     if sha256 is not None and read.sha256 != sha256.strip().lower():
         _say(console, f"{path} is a whole certificate, but not the one with that hash", style="bold red")
         return False

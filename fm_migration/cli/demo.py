@@ -19,10 +19,10 @@ from sqlalchemy import text
 from fm_migration.cli.instance import open_instance, prepare_dagster_home
 from fm_migration.cli.jobs import run_job
 from fm_migration.defs.partitions import MONTH
-from fm_migration.doctor import examine
 from fm_migration.errors import FmMigrationError
 from fm_migration.linking import applying
 from fm_migration.linking.states import State
+from fm_migration.operations.doctor import examine
 from fm_migration.places import Places, find_places
 from fm_migration.report.classes import FindingClass
 from fm_migration.settings import Settings, load_settings

@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.table import Table
 
 from fm_migration.errors import FmMigrationError
+from fm_migration.explain import explaining
+from fm_migration.explain.answers import Explanation, Found
+from fm_migration.explain.hops import HopState, Walk
+from fm_migration.explain.known import Tenure
+from fm_migration.explain.recognising import UnknownSubjectError
 from fm_migration.places import Places
-from fm_migration.report import explaining
-from fm_migration.report.answers import Explanation, Found
 from fm_migration.report.classes import FindingClass, Severity
-from fm_migration.report.hops import HopState, Walk
-from fm_migration.report.known import Tenure
-from fm_migration.report.recognising import UnknownSubjectError
 
 #: Where several photographs have one id, every hop of so many of them is printed.
 MOST_WALKS = 3

@@ -10,11 +10,12 @@ from uuid import UUID
 from rich.console import Console
 from rich.table import Table
 
-from fm_migration import plans, staging, undoing
-from fm_migration.drill import Rehearsal, rehearse
+from fm_migration import plans
 from fm_migration.errors import SettingsError
 from fm_migration.ledger import schema
 from fm_migration.linking import decisions, following
+from fm_migration.operations import staging, undoing
+from fm_migration.operations.drill import Rehearsal, rehearse
 from fm_migration.places import Places
 
 

@@ -1,7 +1,7 @@
 """What the user of FM_DATABASE_URL must be allowed to do in the clinic's database, and which of it is not.
 
 Belongs here: the list of the rights that our statements need, asking the catalogue for each, and the exact statement
-that grants one. Does not belong here: trying locks and wording the answer (`doctor.py`), and what the tables are.
+that grants one. Does not belong here: trying locks and wording the answer (`operations/doctor.py`), or the tables.
 
 docs/security.md names the same grants, and tests run the whole pipeline with exactly those. A statement that starts to
 need another right belongs in both lists.

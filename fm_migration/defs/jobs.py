@@ -8,13 +8,13 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from fm_migration import undoing
-from fm_migration.defs.assets.clinic import WRITES_LINKS
+from fm_migration.defs.assets.links import WRITES_LINKS
 from fm_migration.defs.assets.thumbnails import MAKES_THUMBNAILS
 from fm_migration.defs.failures import readable_failures
 from fm_migration.defs.limits import FIRST, LONG, RETRY, SHORT
 from fm_migration.defs.resources import DatabaseResource, ObjectStoreResource
 from fm_migration.linking import applying
+from fm_migration.operations import undoing
 
 import_photographs = dg.define_asset_job(
     "import_photographs",

@@ -15,9 +15,9 @@ from fm_migration.defs.catalogue import OWNERS, export_columns, storage, table_m
 from fm_migration.defs.failures import readable_failures
 from fm_migration.defs.limits import LONG
 from fm_migration.defs.resources import DatabaseResource, ObjectStoreResource, SettingsResource
-from fm_migration.export_source import open_export
 from fm_migration.ledger import identity
 from fm_migration.objects.fingerprint import state_of
+from fm_migration.sources.export_file import open_export
 
 GROUP = "source"
 

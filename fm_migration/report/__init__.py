@@ -1,5 +1,5 @@
-"""What is not as it should be between export, bucket and app: findings, the page that shows them, and proofs.
+"""What is not as it should be between export, bucket and app: findings, and the page and the files that show them.
 
-Belongs here: finding, explaining and certifying, from stamped snapshots. Does not belong here: changing anything of
-the clinic's; repair plans are made and applied by `clinic`.
+Belongs here: finding and showing, from stamped snapshots. Does not belong here: why one photograph shows or not
+(`explain/`), the proof that all do (`certificate/`), and changing anything of the clinic's (`repairs/`).
 """

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from fm_migration.patience import Failures, Seen
+from fm_migration.watching.backoff import Failures, Seen
 from fm_migration.watching.verdict import FIRST_IMPORT, Verdict, unless_waiting, wait
 
 IN_SYNC = "the export is the one that was read last"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from fm_migration.patience import Failures
+from fm_migration.watching.backoff import Failures
 from fm_migration.watching.verdict import ON_ITS_WAY
 
 #: While patients are missing and the table keeps changing, healing begins after this time all the same.

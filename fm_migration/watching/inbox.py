@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from fm_migration.ledger import inbox
 from fm_migration.ledger.inbox import Waiting
 from fm_migration.objects.events import MalformedMessageError, Message, ObjectEvent, read_message
-from fm_migration.patience import Failures
+from fm_migration.watching.backoff import Failures
 from fm_migration.watching.verdict import Verdict, still_busy, unless_waiting, wait
 
 #: A tick of a sensor may take a minute.

@@ -19,7 +19,7 @@ from fm_migration.ledger.object_watch import Place
 from fm_migration.objects.facts import ObjectFacts
 from fm_migration.objects.fingerprint import state_of
 from fm_migration.objects.listing import Listable, list_stretch
-from fm_migration.patience import Failures
+from fm_migration.watching.backoff import Failures
 from fm_migration.watching.verdict import FIRST_IMPORT, Verdict, still_busy, unless_waiting, wait
 
 PAGE = 1_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from fm_migration.patience import Failures
+from fm_migration.watching.backoff import Failures
 
 #: Who writes without a pause is not waited for longer than this.
 LONGEST_WAIT = timedelta(minutes=15)

@@ -213,7 +213,7 @@ def test_the_drill_shows_that_nothing_would_be_lost_and_leaves_nothing_behind(im
 
 def test_the_drill_heals_both_links_of_a_row(imported: Places) -> None:
     """In the clinic's own table of relationships, and in one that only the catalogue tells of."""
-    from fm_migration import drill
+    from fm_migration.operations import drill
 
     with imported.engine.begin() as connection:
         connection.exec_driver_sql(
@@ -264,7 +264,7 @@ def test_the_drill_exits_1_when_a_photograph_would_be_lost(imported: Places) -> 
 
 
 def test_no_name_reaches_the_scratch_database(imported: Places, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fm_migration import drill
+    from fm_migration.operations import drill
 
     seen: list[set[str]] = []
     heal = drill._heal

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -13,7 +12,6 @@ from sqlalchemy import Connection, Engine
 from fm_migration import database
 from fm_migration.embedded import locks
 from fm_migration.embedded.stack import Stack
-from fm_migration_tests.clinic.linking import World
 from fm_migration_tests.peers import gallery
 from fm_migration_tests.peers.gallery import Gallery, open_gallery
 
@@ -75,17 +73,3 @@ def app(django_database: str) -> Iterator[Gallery]:
     """The clinic's app on `django_database`, without an object store."""
     with open_gallery(django_database) as opened:
         yield opened
-
-
-@pytest.fixture
-def world(module_engine: Engine, tmp_path: Path) -> World:
-    """An empty clinic with our schema, to be filled in one line per fact."""
-    world = World(module_engine, tmp_path)
-    world.empty()
-    return world
-
-
-@pytest.fixture
-def own_world(engine: Engine, tmp_path: Path) -> World:
-    """The same in a database of this test's own, for tests that make or alter tables."""
-    return World(engine, tmp_path)

@@ -14,7 +14,7 @@ import dagster as dg
 import psycopg
 import pytest
 
-from fm_migration.defs.assets import clinic as clinic_assets
+from fm_migration.defs.assets import links as clinic_assets
 from fm_migration.defs.automation import automation
 from fm_migration.embedded.sample.reimport import play_reimport
 from fm_migration.linking import applying, following

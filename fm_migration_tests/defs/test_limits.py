@@ -9,11 +9,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from fm_migration import staging
 from fm_migration.cli.instance import PROJECT
 from fm_migration.database import ConnectionLostError
 from fm_migration.defs.limits import MAX_RUNTIME, POOLS, RETRY, set_pools
 from fm_migration.errors import DatabaseError, FmMigrationError, ImplausibleInputError
+from fm_migration.operations import staging
 from fm_migration_tests.defs.ticking import Ticking
 
 

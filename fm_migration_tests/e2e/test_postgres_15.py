@@ -16,18 +16,19 @@ import psycopg
 import pytest
 from sqlalchemy import Engine
 
-from fm_migration import database, undoing
+from fm_migration import database
 from fm_migration.clinic import contract, tables
 from fm_migration.embedded.sample.model import Clinic, Variant
 from fm_migration.embedded.sample.plan import design_clinic
 from fm_migration.ledger import schema
 from fm_migration.objects.facts import STANDARD, ObjectFacts
 from fm_migration.objects.store import ObjectsLocation, open_store
+from fm_migration.operations import undoing
 from fm_migration.repairs import repairing
-from fm_migration_tests.clinic.linking import DUMP, reimport_sample
 from fm_migration_tests.conftest import SAMPLE_SIZE, Bucket
 from fm_migration_tests.e2e.homes import homes
 from fm_migration_tests.installed_postgres import InstalledPostgres
+from fm_migration_tests.linking.world import DUMP, reimport_sample
 from fm_migration_tests.peers import gallery
 from fm_migration_tests.report.reporting import Reported, furnish
 from fm_migration_tests.report.test_truth import Truth

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from fm_migration.export_source import ENDINGS
 from fm_migration.filemaker.columns import FIELDS, built_in_profiles, load_profiles
 from fm_migration.filemaker.problems import Caution, Problem
 from fm_migration.filemaker.reading import read
 from fm_migration.filemaker.rows import Row, normalise, survey
 from fm_migration.filemaker.sniffing import ReadOptions
 from fm_migration.filemaker.types import load_types
+from fm_migration.sources.export_file import ENDINGS
 
 PAGE = (Path(__file__).parents[2] / "docs/exports.md").read_text("utf-8")
 

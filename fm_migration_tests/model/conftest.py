@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from fm_migration_tests.clinic.linking import World
+from fm_migration_tests.linking.world import World
 from fm_migration_tests.model.driver import Driver
 from fm_migration_tests.model.play import Play
 

@@ -30,7 +30,7 @@ from fm_migration.ledger import identity
 from fm_migration.linking import consuming
 from fm_migration.objects.facts import STANDARD, ObjectFacts
 from fm_migration.plans import StalePlanError
-from fm_migration_tests.clinic.linking import DUMP, LISTED_AT, Photograph, World
+from fm_migration_tests.linking.world import DUMP, LISTED_AT, Photograph, World
 from fm_migration_tests.model.things import BATCHES, DOCUMENTS, IMAGES, PATIENTS, RELATIONS, View
 
 #: What the code under test can do by now. The machine leaves out what it cannot.

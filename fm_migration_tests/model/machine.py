@@ -14,7 +14,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from fm_migration_tests.clinic.linking import Photograph, image_id
+from fm_migration_tests.linking.world import Photograph, image_id
 from fm_migration_tests.model import driver as door
 from fm_migration_tests.model.driver import Driver
 from fm_migration_tests.model.people import OWN_ID, PERSONS

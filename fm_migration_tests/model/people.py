@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from fm_migration_tests.clinic.linking import filemaker_id
+from fm_migration_tests.linking.world import filemaker_id
 
 #: Persons by the FileMaker id that is truly theirs. The ids of the last two differ in case only.
 OWN_ID = {name: filemaker_id(name) for name in ("Anna", "Bert", "Cara", "Eve")}

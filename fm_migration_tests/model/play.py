@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fm_migration_tests.clinic.linking import DUMP, Photograph, filemaker_id, image_id
+from fm_migration_tests.linking.world import DUMP, Photograph, filemaker_id, image_id
 from fm_migration_tests.model import driver as door
 from fm_migration_tests.model.driver import Driver, Planned, Refused, Statement
 from fm_migration_tests.model.people import OWN_ID, People

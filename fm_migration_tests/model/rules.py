@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fm_migration_tests.clinic.linking import DUMP, Photograph
+from fm_migration_tests.linking.world import DUMP, Photograph
 from fm_migration_tests.model.people import People
 from fm_migration_tests.model.things import (
     BATCHES,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fm_migration_tests.clinic.linking import Photograph
+from fm_migration_tests.linking.world import Photograph
 from fm_migration_tests.model.people import OWN_ID
 from fm_migration_tests.model.play import Play
 from fm_migration_tests.model.things import IMAGES, Cell

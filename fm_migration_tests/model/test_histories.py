@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from fm_migration_tests.clinic.linking import Photograph, image_id
+from fm_migration_tests.linking.world import Photograph, image_id
 from fm_migration_tests.model import driver as door
 from fm_migration_tests.model.people import OWN_ID
 from fm_migration_tests.model.play import Play

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fm_migration_tests.clinic.linking import DUMP, Photograph, image_id
+from fm_migration_tests.linking.world import DUMP, Photograph, image_id
 from fm_migration_tests.model.people import OWN_ID, People
 from fm_migration_tests.model.rules import Judge
 from fm_migration_tests.model.things import BATCHES, DOCUMENTS, IMAGES, PATIENTS, RELATIONS, Cell, Things, View, Writer

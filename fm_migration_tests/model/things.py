@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from fm_migration_tests.clinic.linking import DUMP, Photograph
+from fm_migration_tests.linking.world import DUMP, Photograph
 
 BATCHES, IMAGES, DOCUMENTS, PATIENTS = "images_batch", "images_image", "documents_document", "patients"
 RELATIONS = "contact_relationships"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fm_migration_tests.clinic.linking import ANNA, BERT, Photograph, World
+from fm_migration_tests.linking.world import ANNA, BERT, Photograph, World
 
 ROWS = (Photograph("77", ANNA), Photograph("78", ANNA), Photograph("79", BERT))
 COLUMNS = ("batch_id", "category", "caption", "date_taken", "filemaker_id")

@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from fm_migration import plans
 from fm_migration.errors import DatabaseError
 from fm_migration.plans import ApprovalNeededError, Guards, StalePlanError, TableRules, Undone
-from fm_migration_tests.clinic.linking import World
+from fm_migration_tests.linking.world import World
 
 SHELF = TableRules("shelf", changeable=("label",), insertable=("id", "label"), remembered=("label",))
 BOOK = TableRules(

@@ -10,7 +10,7 @@ import pytest
 from fm_migration import plans
 from fm_migration.errors import DatabaseError
 from fm_migration.plans import Pruned, StalePlanError
-from fm_migration_tests.clinic.linking import ANNA, BERT, Photograph, World
+from fm_migration_tests.linking.world import ANNA, BERT, Photograph, World
 
 ROWS = (Photograph("77", ANNA), Photograph("78", ANNA), Photograph("79", BERT))
 YEAR = timedelta(days=365)

@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from fm_migration_tests.clinic.linking import ANNA, BERT, CARA, Photograph, World
+from fm_migration_tests.linking.world import ANNA, BERT, CARA, Photograph, World
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A clinic to report about: the one of `clinic/linking.py`, whose bucket is listed whole and now, and its report.
+"""A clinic to report about: the one of `linking/world.py`, whose bucket is listed whole and now, and its report.
 
 Belongs here: what happens before a report, in one line each, and what a report has found in terms that a test can
 compare. Does not belong here: any expectation.
@@ -20,7 +20,7 @@ from fm_migration.embedded.sample.model import Clinic
 from fm_migration.objects.facts import STANDARD, ObjectFacts
 from fm_migration.report.classes import FindingClass
 from fm_migration.report.findings import Report, make_report, one_moment
-from fm_migration_tests.clinic.linking import DUMP, World
+from fm_migration_tests.linking.world import DUMP, World
 
 #: When the objects of these tests were written: long before anything was listed.
 WRITTEN = datetime(2025, 1, 7, tzinfo=UTC)

@@ -13,7 +13,7 @@ from fm_migration.embedded.sample.model import Clinic
 from fm_migration.embedded.sample.plan import design_clinic
 from fm_migration.report import charts
 from fm_migration.report.files import Published, publish
-from fm_migration_tests.clinic.linking import reimport_sample
+from fm_migration_tests.linking.world import reimport_sample
 from fm_migration_tests.report.reporting import Reported, furnish
 
 

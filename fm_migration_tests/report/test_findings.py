@@ -9,7 +9,7 @@ import pytest
 
 from fm_migration.objects.facts import ObjectFacts
 from fm_migration.report.classes import FindingClass
-from fm_migration_tests.clinic.linking import ANNA, BERT, CARA, DUMP, Photograph, filemaker_id, image_id
+from fm_migration_tests.linking.world import ANNA, BERT, CARA, DUMP, Photograph, filemaker_id, image_id
 from fm_migration_tests.report.reporting import WRITTEN, Reported, etag_of, stored
 
 F = FindingClass

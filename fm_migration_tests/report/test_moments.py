@@ -15,7 +15,7 @@ from fm_migration.objects.facts import ObjectFacts
 from fm_migration.plans import StalePlanError
 from fm_migration.report.classes import FindingClass
 from fm_migration.report.findings import Report, Withheld, implausible, make_report, one_moment, verdict
-from fm_migration_tests.clinic.linking import ANNA, BERT, CARA, DUMP, Photograph, filemaker_id
+from fm_migration_tests.linking.world import ANNA, BERT, CARA, DUMP, Photograph, filemaker_id
 from fm_migration_tests.report.reporting import Reported, ago, etag_of, furnish, stored
 
 #: The store's clock speaks in whole seconds, so what is read within the same one counts as read together.

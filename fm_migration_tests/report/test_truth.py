@@ -14,7 +14,7 @@ from fm_migration.embedded.sample.model import Clinic, Variant
 from fm_migration.embedded.sample.plan import design_clinic
 from fm_migration.report.classes import FindingClass
 from fm_migration.report.findings import make_report, one_moment
-from fm_migration_tests.clinic.linking import reimport_sample
+from fm_migration_tests.linking.world import reimport_sample
 from fm_migration_tests.report.reporting import Findings, Reported, furnish
 from fm_migration_tests.thumbnails.conftest import Photographed
 

@@ -10,7 +10,7 @@ import pytest
 from fm_migration.errors import SettingsError
 from fm_migration.report.classes import FindingClass
 from fm_migration.report.waivers import Waiver, parse_waivers, read_waivers
-from fm_migration_tests.clinic.linking import ANNA, Photograph
+from fm_migration_tests.linking.world import ANNA, Photograph
 from fm_migration_tests.report.reporting import Reported
 
 HEAD = "class,subject,reason,date\n"

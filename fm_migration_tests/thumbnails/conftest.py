@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Row, text
 
-from fm_migration import plans, staging
+from fm_migration import plans
 from fm_migration.linking import applying, following, placing
 from fm_migration.objects.store import ObjectStore
+from fm_migration.operations import staging
 from fm_migration.places import Places, find_places
 from fm_migration.plans import Undone
 from fm_migration.settings import load_settings

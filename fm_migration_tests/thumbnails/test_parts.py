@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fm_migration.images.outcome import Made, NotAnImage, Outcome, Partial, Reason, Unreadable
-from fm_migration.patience import LONGEST_PAUSE, Failures
-from fm_migration.thumbnails.choosing import choose, newest_first
 from fm_migration.thumbnails.judging import Verdict, judge
 from fm_migration.thumbnails.progress import Progress, every, spell
 from fm_migration.thumbnails.reading import read_ahead
 from fm_migration.thumbnails.thumbnailing import MonthPending, Pending
+from fm_migration.watching.backoff import LONGEST_PAUSE, Failures
+from fm_migration.watching.thumbnails import choose, newest_first
 from fm_migration_tests.waiting import PATIENCE_SECONDS
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

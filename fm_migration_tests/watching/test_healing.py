@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fm_migration.patience import LONGEST_PAUSE, Failures
+from fm_migration.watching.backoff import LONGEST_PAUSE, Failures
 from fm_migration.watching.healing import LONGEST_WAIT, Decision, Observation, Patients, decide
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

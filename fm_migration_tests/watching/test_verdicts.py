@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fm_migration.ledger.inbox import Waiting
-from fm_migration.patience import LONGEST_PAUSE, Failures, Seen, look
 from fm_migration.watching import exports, inbox, objects
+from fm_migration.watching.backoff import LONGEST_PAUSE, Failures, Seen, look
 from fm_migration.watching.exports import Export
 from fm_migration.watching.inbox import Drained, cheaper_to_look_up
 from fm_migration.watching.objects import Difference, Look

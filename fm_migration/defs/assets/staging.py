@@ -13,7 +13,6 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from fm_migration import staging
 from fm_migration.defs.catalogue import OWNERS, column_lineage, problem_table, same, storage, table_metadata
 from fm_migration.defs.failures import as_failure, readable_failures
 from fm_migration.defs.limits import RETRY
@@ -23,6 +22,7 @@ from fm_migration.filemaker.problems import Problem
 from fm_migration.ledger.csv_metadata import CsvUpdate
 from fm_migration.ledger.identity import IdentityUpdate
 from fm_migration.ledger.inventory import InventoryUpdate
+from fm_migration.operations import staging
 
 GROUP = "staging"
 

@@ -7,17 +7,14 @@ No `from __future__ import annotations` here: Dagster reads the types of resourc
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
 import dagster as dg
 from dagster._core.execution.stats import StepEventStatus
 
 from fm_migration.defs.failures import readable_failures
 from fm_migration.defs.resources import SettingsResource
-from fm_migration.mail import MailServer, send
-from fm_migration.settings import Settings
+from fm_migration.operations.alerts import mail_alert, post_alert
 
 
 @dg.run_failure_sensor(
@@ -29,20 +26,10 @@ def tell_of_failures(context: dg.RunFailureSensorContext, settings: SettingsReso
     url = settings.settings().alert_url
     if url is None:
         return
-    # Imported here: every run imports this module, and httpx takes a tenth of that time.
-    import httpx
-
     steps = [event.step_failure_data.user_failure_data for event in context.get_step_failure_events()]
     messages = [data.description for data in steps if data is not None and data.description]
-    httpx.post(
-        url.get_secret_value(),
-        json={
-            "job": context.dagster_run.job_name,
-            "run_id": context.dagster_run.run_id,
-            "message": messages[0] if messages else "the run failed without a message of fm_migration's own",
-        },
-        timeout=10,
-    ).raise_for_status()
+    message = messages[0] if messages else "the run failed without a message of fm_migration's own"
+    post_alert(url.get_secret_value(), context.dagster_run.job_name, context.dagster_run.run_id, message)
 
 
 @dg.run_failure_sensor(
@@ -56,40 +43,9 @@ def mail_failures(context: dg.RunFailureSensorContext, settings: SettingsResourc
         return
     run = context.dagster_run
     with readable_failures():
-        server = MailServer.parse(knobs.smtp_url.get_secret_value())
-        send(server, knobs.alert_email, f"fm_migration: {run.job_name} has failed", _letter(context.instance, run))
-
-
-def tell_of_waiting(values: Settings, job: str, reason: str) -> None:
-    """Tell a person, in the same ways as of a failed run, that a job has been waiting for a long time.
-
-    Where one way is open, another that is shut raises nothing: at the next look the first would tell it again.
-    """
-    ways: list[Callable[[], None]] = []
-    if values.alert_url is not None:
-        ways.append(partial(_post_waiting, values.alert_url.get_secret_value(), job, reason))
-    if values.alert_email and values.smtp_url is not None:
-        ways.append(partial(_mail_waiting, values.smtp_url.get_secret_value(), values.alert_email, job))
-    failures: list[Exception] = []
-    for tell in ways:
-        try:
-            tell()
-        except Exception as error:
-            failures.append(error)
-    if failures and len(failures) == len(ways):
-        raise failures[0]
-
-
-def _post_waiting(url: str, job: str, reason: str) -> None:
-    import httpx
-
-    message = f"waiting for longer than FM_ALERT_AFTER: {reason}"
-    httpx.post(url, json={"job": job, "run_id": None, "message": message}, timeout=10).raise_for_status()
-
-
-def _mail_waiting(server: str, addresses: Sequence[str], job: str) -> None:
-    letter = f"{job} has been waiting for longer than FM_ALERT_AFTER.\n\nThe sensor in Dagster's UI says why.\n"
-    send(MailServer.parse(server), addresses, f"fm_migration: {job} is waiting", letter)
+        text = _letter(context.instance, run)
+        server = knobs.smtp_url.get_secret_value()
+        mail_alert(server, knobs.alert_email, f"fm_migration: {run.job_name} has failed", text)
 
 
 def _letter(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:

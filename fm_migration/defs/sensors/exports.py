@@ -13,12 +13,12 @@ from fm_migration.defs.jobs import import_photographs, within
 from fm_migration.defs.resources import DatabaseResource, SettingsResource
 from fm_migration.defs.sensors.runs import ended, failed_last, links_on_their_way, request
 from fm_migration.errors import ExportError, TransientError
-from fm_migration.export_source import look_at_export, open_export
 from fm_migration.ledger import csv_metadata
 from fm_migration.linking import applying
 from fm_migration.objects.failures import ObjectMissingError
-from fm_migration.patience import Seen, look
 from fm_migration.places import Places
+from fm_migration.sources.export_file import look_at_export, open_export
+from fm_migration.watching.backoff import Seen, look
 from fm_migration.watching.exports import Export, Judged, judge
 
 EXPORT_TAG = "fm/export"

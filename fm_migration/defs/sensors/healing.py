@@ -11,10 +11,10 @@ import dagster as dg
 from fm_migration.defs.failures import readable_failures
 from fm_migration.defs.jobs import heal_links, within
 from fm_migration.defs.resources import DatabaseResource, SettingsResource
-from fm_migration.defs.sensors.alerts import tell_of_waiting
 from fm_migration.defs.sensors.runs import ended, links_on_their_way, request
 from fm_migration.ledger import identity
 from fm_migration.linking import applying, consuming, following
+from fm_migration.operations.alerts import send_waiting_alert
 from fm_migration.settings import settings as read_settings
 from fm_migration.watching.healing import Decision, Observation, Patients, decide
 
@@ -47,7 +47,7 @@ def patients_reimported(
         _note_new_patients(database)
     if decision.alarm:
         with readable_failures():
-            tell_of_waiting(values, heal_links.name, decision.reason)
+            send_waiting_alert(values, heal_links.name, decision.reason)
     return _result(context, database, patients, decision)
 
 

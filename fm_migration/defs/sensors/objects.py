@@ -19,7 +19,7 @@ from fm_migration.linking import applying
 from fm_migration.objects.events import ObjectEvent, open_queue
 from fm_migration.objects.store import ObjectStore
 from fm_migration.settings import Settings
-from fm_migration.staging import newest_report
+from fm_migration.sources.bucket import newest_report
 from fm_migration.watching import inbox as watched_inbox
 from fm_migration.watching import objects as watched_objects
 from fm_migration.watching.objects import Look, look_around, look_for_report

@@ -9,8 +9,8 @@ from typing import Any
 
 import dagster as dg
 
-from fm_migration.defs.assets.clinic import WRITES_LINKS
-from fm_migration.patience import Failures
+from fm_migration.defs.assets.links import WRITES_LINKS
+from fm_migration.watching.backoff import Failures
 
 ON_ITS_WAY = [
     dg.DagsterRunStatus.QUEUED,

@@ -15,8 +15,8 @@ from fm_migration.defs.partitions import MONTH, month_partitions, new_months
 from fm_migration.defs.resources import DatabaseResource, SettingsResource
 from fm_migration.defs.sensors.runs import ended, on_their_way, request
 from fm_migration.images.recipe import Recipe
-from fm_migration.thumbnails.choosing import choose
 from fm_migration.thumbnails.thumbnailing import MonthPending, months, pending_by_month
+from fm_migration.watching.thumbnails import choose
 
 PENDING_TAG = "fm/pending"
 
