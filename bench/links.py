@@ -41,13 +41,13 @@ from bench.peers import clinic_data, sql_floor
 from bench.peers.clinic_data import CLINIC, EXPORT_FILE, LISTING_FILE, STALE_GENERATIONS, Seen, Size, millions
 from fm_migration import database
 from fm_migration.embedded import ports, postgres, server_place
-from fm_migration.filemaker import reading, rows, types
 from fm_migration.ledger import csv_metadata, inventory
 from fm_migration.linking import applying, following, placing
 from fm_migration.objects.facts import STANDARD, ObjectFacts
 from fm_migration.operations import staging
 from fm_migration.settings import Settings, load_settings
 from fm_migration.sources import bucket as bucket_source
+from fm_migration.sources import export_file
 from fm_migration_tests import installed_postgres
 
 PAGE = 1000
@@ -117,16 +117,8 @@ def stage_plan_and_apply(place: Place, folder: str, **_arguments: object) -> dic
 
 
 def _stage_export(connection: Connection, settings: Settings, path: Path) -> None:
-    with reading.read(path) as export:
-        csv_metadata.replace_rows(
-            connection,
-            export,
-            rows.survey(export),
-            source=path.name,
-            today=datetime.now(UTC).date(),
-            types=types.built_in_types(),
-            tolerated_shrinkage=settings.tolerated_shrinkage,
-        )
+    with export_file.open_rows(csv_metadata.EXPORT_FILE, path, path.name, settings) as found:
+        csv_metadata.replace_rows(connection, [found], tolerated_shrinkage=settings.tolerated_shrinkage)
 
 
 def _stage_listing(connection: Connection, settings: Settings, path: Path) -> None:

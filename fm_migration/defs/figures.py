@@ -27,8 +27,10 @@ FIGURES: Mapping[str, Mapping[str, str]] = {
         "with_filemaker_id": "patients who came from FileMaker",
     },
     "csv_metadata": {
-        "rows_read": "rows of the export",
+        "rows_read": "rows of the export, and of further sources",
         "rows_refused": "rows that could not be kept at all",
+        "rows_set_aside": "rows of further sources about photographs that a source before them names too",
+        "rows_differing": "those of them that name another patient or another day",
         "category_other": "rows whose Type fits only the category `other`",
         **{f"problem/{problem.value}": f"rows where {problem.meaning}" for problem in Problem},
     },

@@ -39,6 +39,7 @@ from fm_migration.source_row where source = :source and gone_at is null
 order by length(recid), recid, record
 """)
 _SOURCES = text("select distinct source from fm_migration.source_row where gone_at is null order by source")
+_IS_KNOWN = text("select exists (select from fm_migration.source_row where source = :source)")
 _STATE_OF_ROWS = text("""
 select count(*) || '-' || coalesce(sum(hashtextextended(source || ' ' || record || ' ' || raw, 0)), 0)
 from fm_migration.source_row where gone_at is null
@@ -212,6 +213,12 @@ def forget_unseen(connection: Connection, source: str, since: datetime) -> int:
 def sources(connection: Connection) -> list[str]:
     """The sources that have rows."""
     return list(connection.execute(_SOURCES).scalars())
+
+
+def is_known(connection: Connection, source: str) -> bool:
+    """Whether a source has ever brought a row, also if all of them are gone."""
+    known: bool = connection.execute(_IS_KNOWN, {"source": source}).scalar_one()
+    return known
 
 
 def rows_of(connection: Connection, source: str) -> Iterator[SourceRow]:

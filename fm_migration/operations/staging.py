@@ -6,35 +6,25 @@ caller's transaction and can be called from a Python prompt.
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from sqlalchemy import Connection
 
-from fm_migration.filemaker import columns, reading, rows, types
-from fm_migration.filemaker.sniffing import ReadOptions
 from fm_migration.ledger import csv_metadata, identity, inventory
 from fm_migration.objects.store import ObjectStore
 from fm_migration.places import Places
 from fm_migration.settings import Settings
 from fm_migration.sources import bucket
-from fm_migration.sources.export_file import open_export
+from fm_migration.sources.registry import open_sources
 
 
 def stage_export(
     connection: Connection, places: Places, *, accept_fewer: bool = False, run_id: str | None = None
 ) -> csv_metadata.CsvUpdate:
-    """Read the export into `csv_metadata`."""
-    settings = places.settings
-    options = ReadOptions(encoding=settings.export_encoding, profiles=columns.load_profiles(settings.export_columns))
-    with open_export(places) as file, reading.read(file.path, options, file.source) as export:
+    """Read the export, and every further source of rows, into `csv_metadata`."""
+    with open_sources(connection, places) as sources:
         return csv_metadata.replace_rows(
             connection,
-            export,
-            rows.survey(export, settings.date_order),
-            source=file.source,
-            today=datetime.now(settings.zone).date(),
-            types=types.load_types(settings.export_types),
-            tolerated_shrinkage=settings.tolerated_shrinkage,
+            sources,
+            tolerated_shrinkage=places.settings.tolerated_shrinkage,
             accept_fewer=accept_fewer,
             run_id=run_id,
         )

@@ -1,6 +1,6 @@
-"""Finds the export that a person means: a file, the newest matching file of a folder, or an object of the bucket.
+"""The export that a person means: a file, the newest matching file of a folder, or an object of the bucket.
 
-Belongs here: where the bytes are. What is in them is the business of `filemaker/`.
+Belongs here: where the bytes are, and handing their rows on. What they mean is the business of `filemaker/`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,18 @@ import hashlib
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import BinaryIO
+
+from sqlalchemy import Connection
 
 from fm_migration.errors import ExportError
+from fm_migration.filemaker import columns, reading, rows, types
+from fm_migration.filemaker.sniffing import ReadOptions
+from fm_migration.ledger.csv_metadata import EXPORT_FILE, SourceRows
 from fm_migration.places import Places
+from fm_migration.settings import Settings
 
 #: What FileMaker exports that we can read; other files in the same folder are left alone.
 ENDINGS = (".csv", ".tab", ".mer", ".xlsx")
@@ -28,6 +36,49 @@ class ExportFile:
     path: Path
     sha256: str
     size: int
+
+
+class ExportFileSource:
+    """The export of FM_EXPORT as a source of rows."""
+
+    name = EXPORT_FILE
+
+    def is_in_use(self, _connection: Connection, places: Places) -> bool:
+        return bool(places.export)
+
+    @contextlib.contextmanager
+    def open(self, _connection: Connection, places: Places) -> Iterator[SourceRows]:
+        with (
+            open_export(places) as file,
+            open_rows(self.name, file.path, file.source, places.settings) as found,
+        ):
+            yield found
+
+
+@contextlib.contextmanager
+def open_rows(
+    source: str, content: BinaryIO | Path, origin: str, settings: Settings, options: ReadOptions | None = None
+) -> Iterator[SourceRows]:
+    """The rows of a file or a stream in the form of an export, under the name of a source."""
+    options = options or ReadOptions(
+        encoding=settings.export_encoding, profiles=columns.load_profiles(settings.export_columns)
+    )
+    with reading.read(content, options, origin) as export:
+        survey = rows.survey(export, settings.date_order)
+        today = datetime.now(settings.zone).date()
+        yield SourceRows(
+            source=source,
+            origin=origin,
+            sha256=export.sha256,
+            bytes=export.size,
+            rows=survey.counts.rows,
+            refused=len(survey.counts.refused),
+            chunks=rows.normalise(export, survey, today, types.load_types(settings.export_types)),
+            dialect=export.dialect.as_metadata(),
+            date_order=survey.dates.order,
+            date_order_reason=survey.dates.reason,
+            cautions=survey.cautions,
+        )
 
 
 @contextlib.contextmanager

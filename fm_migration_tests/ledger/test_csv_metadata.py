@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy import Engine, text
 
 from fm_migration.errors import ExportError, ImplausibleInputError
-from fm_migration.filemaker import reading, rows, types
 from fm_migration.ledger import csv_metadata
+from fm_migration.settings import load_settings
+from fm_migration.sources import export_file
 
 HEAD = "date,fileNane,id,id_Contact,Name of file,NexusExportDate,recid,Type"
 CONTACT = "5F1B7A52-0C4E-4C57-9A77-0D1E5B0A2C11"
@@ -24,17 +25,11 @@ def _line(recid: object, contact: str = CONTACT, day: str = "10/18/2016", type_t
 
 def _store(engine: Engine, *lines: str, **options: Any) -> csv_metadata.CsvUpdate:
     content = "\r\n".join([HEAD, *lines, ""]).encode("utf-8-sig")
-    export = reading.read(io.BytesIO(content), name="export.csv")
-    with engine.begin() as connection:
-        return csv_metadata.replace_rows(
-            connection,
-            export,
-            rows.survey(export),
-            source="export.csv",
-            today=date(2026, 3, 1),
-            types=types.built_in_types(),
-            **{"tolerated_shrinkage": 0.1, **options},
-        )
+    with (
+        export_file.open_rows(csv_metadata.EXPORT_FILE, io.BytesIO(content), "export.csv", load_settings()) as found,
+        engine.begin() as connection,
+    ):
+        return csv_metadata.replace_rows(connection, [found], **{"tolerated_shrinkage": 0.1, **options})
 
 
 def _rows(engine: Engine) -> list[Any]:

@@ -105,7 +105,8 @@ OURS_AND_THEIRS = (
             "finding", "report", "thumbnail", "consumed", "last_written", "planned_change", "photo",
             "recognition", "decision", "settlement", "placement",
             "link_plan",
-            "export_read", "csv_metadata", "s3_inventory", "inventory_snapshot", "patient_read", "patient_identity",
+            "export_read_source", "export_read", "source_row", "csv_metadata", "s3_inventory", "inventory_snapshot",
+            "patient_read", "patient_identity",
         )
     ),
     "images_image", "images_batch", "documents_document", "contact_relationships", "notes_note", "patients",
