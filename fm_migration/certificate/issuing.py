@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 
 import fm_migration
 from fm_migration.certificate import sql
@@ -29,13 +29,13 @@ from fm_migration.certificate.merkle import MerkleTree
 from fm_migration.clinic import contract
 from fm_migration.errors import FmMigrationError
 from fm_migration.ledger import schema
-from fm_migration.ledger import sql as statements
+from fm_migration.ledger.sql import Script
 from fm_migration.linking import applying
 from fm_migration.objects.hashing import Hashed, Wanted, hash_objects
 from fm_migration.objects.store import ObjectStore
 from fm_migration.settings import Settings
 
-PACKAGE = sql.__name__
+_SQL = Script(sql.__name__, "certificate")
 FORMAT = "fm_migration certificate 1"
 #: Rows that are fetched at a time.
 PAGE = 5_000
@@ -194,7 +194,7 @@ def _read_database(
         contract.verify(connection)
         head = _head(connection, settings, read_all=read_all)
         given = _waivers_of(connection) if waivers is None else list(waivers)
-        query = text(statements.steps(PACKAGE, "certificate")["originals"])
+        query = _SQL["originals"]
         parameters = {"content_type": contract.patient_content_type_id(connection)}
         count = 0
         streaming = connection.execution_options(stream_results=True, yield_per=PAGE)
@@ -206,7 +206,7 @@ def _read_database(
 
 
 def _head(connection: Connection, settings: Settings, *, read_all: bool) -> dict[str, Any]:
-    basis = statements.ask(connection, PACKAGE, "certificate", "basis")
+    basis = _SQL.ask(connection, "basis")
     for name, asset in (("export_read", "csv_metadata"), ("snapshot", "s3_inventory"), ("plan", "link_plan")):
         if basis[name] is None:
             raise CertificateError("certifying", asset, "it was never made", "Run the job import_photographs first")
@@ -254,7 +254,7 @@ def _head(connection: Connection, settings: Settings, *, read_all: bool) -> dict
 
 
 def _waivers_of(connection: Connection) -> list[Waiver]:
-    rows = connection.execute(text(statements.steps(PACKAGE, "certificate")["waivers"]))
+    rows = connection.execute(_SQL["waivers"])
     return [Waiver(row[0], row.subject, row.reason) for row in rows]
 
 

@@ -19,8 +19,8 @@ from fm_migration.certificate import sql
 from fm_migration.certificate.issuing import PAGE, Certificate, Tell, as_line, originals_of
 from fm_migration.clinic import contract
 from fm_migration.ledger import schema
-from fm_migration.ledger import sql as statements
 from fm_migration.ledger.copying import copy_rows
+from fm_migration.ledger.sql import Script
 from fm_migration.objects import listing
 from fm_migration.objects.facts import ObjectFacts
 from fm_migration.objects.hashing import Hashed, Wanted, hash_objects
@@ -28,7 +28,7 @@ from fm_migration.objects.keys import KeyKind, KeyLayout, classify
 from fm_migration.objects.store import ObjectStore
 from fm_migration.settings import Settings
 
-PACKAGE = sql.__name__
+_SQL = Script(sql.__name__, "certificate")
 _IMAGES = {
     "gone": "is no longer in the app",
     "other_object": "shows another object",
@@ -92,7 +92,7 @@ def differences(
 
 
 def _of_rows(connection: Connection, certificate: Certificate, compared: Compared) -> Iterator[Difference]:
-    basis = statements.ask(connection, PACKAGE, "certificate", "basis")
+    basis = _SQL.ask(connection, "basis")
     then = certificate.head
     if basis["export_read"] != then["export"]["id"] or basis["export_sha256"] != then["export"]["sha256"]:
         compared.left_out += ("the rows: another export was read since",)
@@ -141,7 +141,7 @@ def _of_bucket(
         if row["bytes_then"] != row["bytes_now"]:
             what += f": it had {row['bytes_then']:,} bytes and has {row['bytes_now']:,}"
         yield Difference(f"object {row['key']}", what)
-    new = statements.ask(connection, PACKAGE, "certificate", "new_objects")
+    new = _SQL.ask(connection, "new_objects")
     compared.new_objects = int(new["objects"])
 
 
@@ -190,11 +190,11 @@ def _outermost(prefixes: list[str]) -> list[str]:
 
 
 def _do(connection: Connection, step: str) -> None:
-    statements.run(connection, PACKAGE, "certificate", only=step)
+    _SQL.run(connection, None, step)
 
 
 def _pages(connection: Connection, step: str, **parameters: Any) -> Iterator[RowMapping]:
     """The rows of a statement, a few thousand at a time whatever their number."""
-    query = text(statements.steps(PACKAGE, "certificate")[step])
+    query = _SQL[step]
     options = {"stream_results": True, "yield_per": PAGE}
     yield from connection.execute(query, parameters, execution_options=options).mappings()

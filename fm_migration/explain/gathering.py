@@ -22,14 +22,14 @@ from fm_migration.errors import FmMigrationError
 from fm_migration.explain import sql
 from fm_migration.explain.known import Home, Image, Photograph, Presence, Row, Stored, Tenure, World
 from fm_migration.ledger import identity
-from fm_migration.ledger import sql as statements
+from fm_migration.ledger.sql import Script
 from fm_migration.linking import following
 from fm_migration.objects.failures import ObjectMissingError
 from fm_migration.objects.keys import KeyKind, KeyLayout, classify
 from fm_migration.objects.store import ObjectStore
 from fm_migration.settings import Settings
 
-PACKAGE = sql.__name__
+_SQL = Script(sql.__name__, "explaining")
 #: The bucket is asked itself about so many objects at most; beyond that its newest listing has to do.
 MOST_ASKED = 400
 THREADS = 8
@@ -75,17 +75,17 @@ class Records:
         return present, known
 
     def ask(self, step: str, **parameters: Any) -> Sequence[RowMapping]:
-        body = statements.steps(PACKAGE, "explaining")[step]
+        body = _SQL.body(step)
         if "patient_now" in body:
             body = f"with patient_now as (\n{identity.patients_query()}\n)\n{body}"
-        used = {name: _listed(value) for name, value in parameters.items() if f":{name}" in body}
+        used = {name: _listed(value) for name, value in parameters.items()}
         if ":content_type" in body:
             used["content_type"] = self.content_type
         return self._connection.execute(text(body), used).mappings().all()
 
     def _do(self, step: str, **parameters: Any) -> None:
         """A step that fills a table of this transaction's own."""
-        self._connection.execute(text(statements.steps(PACKAGE, "explaining")[step]), parameters)
+        self._connection.execute(_SQL[step], parameters)
 
     # --- ids ---------------------------------------------------------------------------------------------------
 

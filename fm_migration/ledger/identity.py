@@ -16,8 +16,9 @@ from sqlalchemy import Connection, RowMapping, text
 
 from fm_migration.errors import ImplausibleInputError
 from fm_migration.ledger import sql
+from fm_migration.ledger.sql import Script
 
-PACKAGE = sql.__name__
+_SQL = Script(sql.__name__, "identity")
 #: For the joins of a large clinic: with PostgreSQL's usual 4 MB a million patients go through its disk several times.
 MEMORY = "256MB"
 #: Who has been away for so long is no part of a re-import that is under way.
@@ -65,7 +66,7 @@ class IdentityUpdate:
 
 def patients_query() -> str:
     """The patients as they are, with their FileMaker ids read out of either shape of the column."""
-    return sql.steps(PACKAGE, "identity")["look"]
+    return _SQL.body("look")
 
 
 def read_state(connection: Connection) -> PatientsState:
@@ -92,7 +93,7 @@ def update_history(connection: Connection, *, run_id: str | None = None) -> Iden
     """
     connection.execute(text(f"set local work_mem = '{MEMORY}'"))
     seen = _ask_patients(connection, "survey")
-    last = connection.execute(text(sql.steps(PACKAGE, "identity")["last_read"])).mappings().one_or_none()
+    last = connection.execute(_SQL["last_read"]).mappings().one_or_none()
     if last is not None and last["fingerprint"] == seen["fingerprint"]:
         return _unchanged(connection, seen, last, run_id)
     return _changed(connection, seen, last, run_id)
@@ -123,8 +124,8 @@ def _unchanged(connection: Connection, seen: RowMapping, last: RowMapping, run_i
 
 def _changed(connection: Connection, seen: RowMapping, last: RowMapping | None, run_id: str | None) -> IdentityUpdate:
     connection.execute(text(_with_patients("differ")))
-    sql.run(connection, PACKAGE, "identity", only="analyze_difference")
-    counted = sql.ask(connection, PACKAGE, "identity", "count_difference")
+    _SQL.run(connection, None, "analyze_difference")
+    counted = _SQL.ask(connection, "count_difference")
     _refuse_lost_ids(seen, counted["withdrawn"])
     absent = (last["known"] - last["known_present"] if last else 0) + counted["absent"] - counted["returned"]
     present = seen["with_filemaker_id"]
@@ -133,10 +134,10 @@ def _changed(connection: Connection, seen: RowMapping, last: RowMapping | None, 
     parameters = {"reading": reading, "awaited_for": AWAITED_FOR}
     ended, began, *_ = [_run(connection, step, parameters) for step in _KEEPING]
     if ended + began >= MANY_CHANGES:
-        sql.run(connection, PACKAGE, "identity", only="analyze")
+        _SQL.run(connection, None, "analyze")
     for step in _SHARING:
         _run(connection, step, parameters)
-    ambiguous = sql.ask(connection, PACKAGE, "identity", "count_ambiguous", parameters)["ambiguous"]
+    ambiguous = _SQL.ask(connection, "count_ambiguous", parameters)["ambiguous"]
     for table in ("difference", "affected", "contested"):
         connection.execute(text(f"drop table {table}"))
     return IdentityUpdate(reading=reading, **seen, **known, ambiguous=ambiguous, began=began, ended=ended)
@@ -154,12 +155,12 @@ def _refuse_lost_ids(seen: RowMapping, withdrawn: int) -> None:
 
 
 def _record(connection: Connection, facts: Mapping[str, Any], run_id: str | None) -> int:
-    recorded = sql.ask(connection, PACKAGE, "identity", "record", {**facts, "run_id": run_id})
+    recorded = _SQL.ask(connection, "record", {**facts, "run_id": run_id})
     return int(recorded["id"])
 
 
 def _run(connection: Connection, step: str, parameters: Mapping[str, Any]) -> int:
-    return sql.run(connection, PACKAGE, "identity", parameters, only=step)[step]
+    return _SQL.run(connection, parameters, step)[step]
 
 
 def _ask_patients(connection: Connection, step: str, parameters: Mapping[str, Any] | None = None) -> RowMapping:
@@ -167,4 +168,4 @@ def _ask_patients(connection: Connection, step: str, parameters: Mapping[str, An
 
 
 def _with_patients(step: str) -> str:
-    return sql.steps(PACKAGE, "identity")[step].replace("{look}", patients_query())
+    return _SQL.body(step).replace("{look}", patients_query())

@@ -16,10 +16,11 @@ from fm_migration.errors import ImplausibleInputError
 from fm_migration.ledger import sql
 from fm_migration.ledger.copying import copy_rows
 from fm_migration.ledger.plausibility import Shrinkage
+from fm_migration.ledger.sql import Script
 from fm_migration.objects.facts import ObjectFacts
 from fm_migration.objects.keys import KeyLayout, classify
 
-PACKAGE = sql.__name__
+_SQL = Script(sql.__name__, "inventory")
 _COLUMNS = (
     "key", "kind", "recid", "image_id", "path_contact", "path_date", "extension", "etag", "size", "last_modified",
     "storage_class",
@@ -65,7 +66,7 @@ def update_inventory(
     _prepare(connection)
     copy_rows(connection, "listed", _COLUMNS, (_row(facts, layout) for page in listing for facts in page))
     connection.execute(text("analyze listed"))
-    seen = sql.ask(connection, PACKAGE, "inventory", "survey", {"prefixes": list(prefixes)})
+    seen = _SQL.ask(connection, "survey", {"prefixes": list(prefixes)})
     if not accept_fewer:
         Shrinkage(
             "originals", seen["originals"], seen["originals_before"] or None, tolerated_shrinkage
@@ -83,10 +84,10 @@ def update_inventory(
         "objects": seen["objects"],
         "bytes": seen["bytes"],
     }
-    snapshot = sql.ask(connection, PACKAGE, "inventory", "record", facts)["id"]
+    snapshot = _SQL.ask(connection, "record", facts)["id"]
     facts = {"snapshot": snapshot, "prefixes": list(prefixes)}
     changed, appeared = _merge(connection, facts)
-    vanished = sql.run(connection, PACKAGE, "inventory", facts, only="vanish")["vanish"]
+    vanished = _SQL.run(connection, facts, "vanish")["vanish"]
     _take_in(connection, snapshot, bucket, everything=source == "listing", started_at=started_at)
     counts = {name: value for name, value in seen.items() if name != "originals_before"}
     return InventoryUpdate(snapshot=snapshot, **counts, appeared=appeared, changed=changed, vanished=vanished)
@@ -108,16 +109,16 @@ def update_from_events(
     keys: Sequence[str] = connection.execute(_NOTICED, {"bucket": bucket}).scalars().all()
     copy_rows(connection, "listed", _COLUMNS, (_row(facts, layout) for facts in look_up(keys)))
     connection.execute(text("analyze listed"))
-    before = sql.ask(connection, PACKAGE, "inventory", "survey_present", {"prefixes": list(prefixes)})
-    snapshot = connection.execute(text(sql.steps(PACKAGE, "inventory")["record_events"]), {"run_id": run_id}).scalar()
+    before = _SQL.ask(connection, "survey_present", {"prefixes": list(prefixes)})
+    snapshot = connection.execute(_SQL["record_events"], {"run_id": run_id}).scalar()
     if snapshot is None:
         raise ImplausibleInputError(
             "looking up new objects of", f"bucket {bucket}", "it was never listed", "Run s3_inventory without only_new"
         )
     facts = {"snapshot": snapshot, "bucket": bucket}
     changed, appeared = _merge(connection, facts)
-    vanished = sql.run(connection, PACKAGE, "inventory", facts, only="vanish_noticed")["vanish_noticed"]
-    seen = sql.ask(connection, PACKAGE, "inventory", "survey_present", {"prefixes": list(prefixes)})
+    vanished = _SQL.run(connection, facts, "vanish_noticed")["vanish_noticed"]
+    seen = _SQL.ask(connection, "survey_present", {"prefixes": list(prefixes)})
     if not accept_fewer and before["originals"]:
         Shrinkage("originals", seen["originals"], before["originals"], tolerated_shrinkage).refuse_if_implausible(
             "looking up",
@@ -125,7 +126,7 @@ def update_from_events(
             "If the originals were really removed, run with accept_fewer: true",
         )
     totals = {"snapshot": snapshot, "objects": seen["objects"], "bytes": seen["bytes"]}
-    sql.run(connection, PACKAGE, "inventory", totals, only="correct")
+    _SQL.run(connection, totals, "correct")
     _take_in(connection, snapshot, bucket, everything=True, started_at=None)
     return InventoryUpdate(snapshot=snapshot, **seen, appeared=appeared, changed=changed, vanished=vanished)
 
@@ -141,7 +142,7 @@ class Differing:
 def differing(connection: Connection, listed: Sequence[ObjectFacts]) -> Differing:
     """Which of these objects the inventory does not have, or has with other contents."""
     rows = connection.execute(
-        text(sql.steps(PACKAGE, "inventory")["differing"]),
+        _SQL["differing"],
         {
             "keys": [as_stored(facts.key) for facts in listed],
             "etags": [facts.etag for facts in listed],
@@ -155,7 +156,7 @@ def differing(connection: Connection, listed: Sequence[ObjectFacts]) -> Differin
 
 def present(connection: Connection, prefixes: Sequence[str]) -> int:
     """How many objects the inventory has below these prefixes."""
-    return int(sql.ask(connection, PACKAGE, "inventory", "present", {"prefixes": list(prefixes)})["objects"])
+    return int(_SQL.ask(connection, "present", {"prefixes": list(prefixes)})["objects"])
 
 
 @dataclass(frozen=True)
@@ -178,26 +179,22 @@ def as_stored(key: str) -> str:
 
 def _merge(connection: Connection, facts: Mapping[str, object]) -> tuple[int, int]:
     """Take what was listed into the inventory; how many objects had changed and how many are new."""
-    changed, appeared = (
-        sql.run(connection, PACKAGE, "inventory", facts, only=step)[step] for step in ("change", "appear")
-    )
+    changed, appeared = (_SQL.run(connection, facts, step)[step] for step in ("change", "appear"))
     if appeared >= sql.MANY_ROWS:
         # Else the next step takes the inventory for small, and reads all that was listed for each of its rows.
-        sql.run(connection, PACKAGE, "inventory", only="analyze_inventory")
+        _SQL.run(connection, None, "analyze_inventory")
     return changed, appeared
 
 
 def _prepare(connection: Connection) -> None:
-    for step in ("prepare", "notice"):
-        sql.run(connection, PACKAGE, "inventory", only=step)
+    _SQL.run(connection, None, "prepare", "notice")
 
 
 def _take_in(
     connection: Connection, snapshot: int, bucket: str, *, everything: bool, started_at: datetime | None
 ) -> None:
     facts = {"snapshot": snapshot, "bucket": bucket, "everything": everything, "started_at": started_at}
-    for step in ("take_in", "forget"):
-        sql.run(connection, PACKAGE, "inventory", facts, only=step)
+    _SQL.run(connection, facts, "take_in", "forget")
 
 
 def _row(facts: ObjectFacts, layout: KeyLayout) -> tuple[object, ...]:

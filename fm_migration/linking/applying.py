@@ -12,13 +12,13 @@ from sqlalchemy import Connection, text
 from fm_migration import plans
 from fm_migration.clinic import contract
 from fm_migration.ledger import identity
-from fm_migration.ledger import sql as statements
+from fm_migration.ledger.sql import Script
 from fm_migration.linking import consuming, following, sql
 from fm_migration.linking.placing import read_inputs, versions_of
 from fm_migration.linking.rules import TABLES
 from fm_migration.plans import PlanRow, StalePlanError
 
-PACKAGE = sql.__name__
+_SQL = Script(sql.__name__, "place")
 
 _READ_FINGERPRINT = text("select fingerprint from fm_migration.patient_read where id = :id")
 _RECOGNISED = text("""
@@ -85,7 +85,7 @@ def conclude(connection: Connection, plan: PlanRow, run_id: str | None) -> None:
     """Note what was made, let follow what was recognised, and note which patients the photographs were placed by."""
     if plan["counts"]["changes"]:
         _refuse_other_patients(connection, plan)
-        statements.run(connection, PACKAGE, "place", {"plan": plan["id"]}, only="note_made")
+        _SQL.run(connection, {"plan": plan["id"]}, "note_made")
     if connection.execute(_RECOGNISED, {"plan": plan["id"]}).scalar_one():
         following.follow_under(connection, plan["id"], run_id=run_id)
     consuming.consume(connection, consuming.PHOTOGRAPHS, plan["patient_read_id"], run_id)

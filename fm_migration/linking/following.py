@@ -20,12 +20,12 @@ from fm_migration.clinic.link_columns import LinkColumn, find_link_columns, quot
 from fm_migration.database import explain_statement
 from fm_migration.errors import DatabaseError
 from fm_migration.ledger import identity, schema
-from fm_migration.ledger import sql as statements
+from fm_migration.ledger.sql import Script
 from fm_migration.linking import consuming, sql
 from fm_migration.linking.rules import BATCHES, FOLLOWED, IMAGES
 from fm_migration.plans import locks
 
-PACKAGE = sql.__name__
+_SQL = Script(sql.__name__, "follow")
 
 LINKS = plans.register(plans.Kind(consuming.LINKS, (BATCHES,)))
 #: For the joins of a large clinic.
@@ -217,7 +217,7 @@ def _look_for_dangling(connection: Connection, number: int, link: LinkColumn, co
 def _find_successors(connection: Connection) -> dict[int, Mapping[str, int]]:
     _step(connection, "former")
     find_successors(connection)
-    rows = connection.execute(text(statements.steps(PACKAGE, "follow")["count_links"])).mappings()
+    rows = connection.execute(_SQL["count_links"]).mappings()
     return {row["column_number"]: {name: row[name] for name in _NONE} for row in rows}
 
 
@@ -270,4 +270,4 @@ def _wanted(link: LinkColumn) -> str:
 
 
 def _step(connection: Connection, step: str) -> None:
-    statements.run(connection, PACKAGE, "follow", only=step)
+    _SQL.run(connection, None, step)

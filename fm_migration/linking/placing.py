@@ -1,7 +1,7 @@
 """What would change in the clinic's tables so that every photograph hangs on its patient: planned, not yet done.
 
 Only what has changed since the table `photo` was worked out last is looked at; with nothing changed a plan is made
-without changes, and says so. The decisions are in `sql/place.sql`.
+without changes, and says so. The decisions are in `sql/place/`.
 
 Belongs here: making a plan in our schema, its hash, and whether a person must approve it. Does not belong here: writing
 to a table of the clinic (`plans/`).
@@ -24,18 +24,18 @@ from fm_migration.clinic import contract
 from fm_migration.errors import DatabaseError
 from fm_migration.filemaker.problems import Problem
 from fm_migration.ledger import NAMESPACE, schema
-from fm_migration.ledger import sql as statements
 from fm_migration.ledger.copying import copy_rows
+from fm_migration.ledger.sql import Script
 from fm_migration.linking import following, sql
 from fm_migration.linking.states import State
 from fm_migration.plans import locks
 from fm_migration.settings import Settings
 
-PACKAGE = sql.__name__
+_SQL = Script(sql.__name__, "place")
 
 MINT_AT_ONCE = 20_000
 NO_LIMIT = 2**62
-#: Of the rules in `sql/place.sql`: with another one everything is worked out anew.
+#: Of the rules in `sql/place/`: with another one everything is worked out anew.
 RULES = "1"
 
 #: Files that clinicians attach to a record and that are no photographs.
@@ -210,7 +210,7 @@ def doubts_about(counts: Mapping[str, int], linked_before: int | None) -> Iterat
         yield f"only {counts['linked']:,} photographs would be linked, and the last plan linked {linked_before:,}"
 
 
-#: Problems that have a state of their own in `sql/place.sql`.
+#: Problems that have a state of their own in `sql/place/3_states.sql`.
 _OWN_STATE = frozenset(
     {Problem.DUPLICATE_RECID, Problem.MISSING_CONTACT, Problem.MALFORMED_CONTACT, Problem.DUPLICATE_IMAGE_ID}
 )
@@ -339,7 +339,7 @@ def _finish(
 ) -> Plan:
     visible: int = _ask(connection, "visible_now", parameters)["visible"]
     moved = dict(_ask(connection, "visibility", parameters)) if changed else _NO_VISIBILITY
-    rows = connection.execute(text(statements.steps(PACKAGE, "place")["states"])).all()
+    rows = connection.execute(_SQL["states"]).all()
     states: dict[str, int] = {}
     for row in rows:
         states[row.state] = states.get(row.state, 0) + row.photographs
@@ -372,12 +372,11 @@ def _finish(
 
 
 def _run(connection: Connection, parameters: Mapping[str, Any], *steps: str) -> None:
-    for step in steps:
-        statements.run(connection, PACKAGE, "place", parameters, only=step)
+    _SQL.run(connection, parameters, *steps)
 
 
 def _ask(connection: Connection, step: str, parameters: Mapping[str, Any]) -> RowMapping:
-    return statements.ask(connection, PACKAGE, "place", step, parameters)
+    return _SQL.ask(connection, step, parameters)
 
 
 def _mime_types() -> dict[str, str]:

@@ -1,7 +1,7 @@
 """What plans of linking and of repairs may do to batches, images and the identity history.
 
 Belongs here: columns, guards and what follows from a change. Does not belong here: what is to be changed
-(`sql/place.sql`), and how (`fm_migration.plans`).
+(`sql/place/`), and how (`fm_migration.plans`).
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from fm_migration.clinic import contract
 from fm_migration.clinic.references import list_referred
 from fm_migration.errors import DatabaseError, SettingsError
 from fm_migration.ledger import schema
-from fm_migration.ledger import sql as statements
+from fm_migration.ledger.sql import Script
 from fm_migration.linking.placing import Plan
 from fm_migration.objects.store import ObjectStore
 from fm_migration.repairs import sql
@@ -27,7 +27,7 @@ from fm_migration.repairs.quarantine import quarantine_all
 from fm_migration.repairs.rules import REPAIR
 from fm_migration.settings import Settings
 
-PACKAGE = sql.__name__
+_SQL = Script(sql.__name__, "repair")
 
 #: The classes of findings that a plan can repair. `report/classes.py` says what they mean.
 REPAIRABLE = (
@@ -78,9 +78,8 @@ def plan_repair(
         "thumbnail_prefix": settings.thumbnail_prefix,
         "quarantine_prefix": settings.quarantine_prefix,
     }
-    for step in _PLANNING:
-        statements.run(connection, PACKAGE, "repair", parameters, only=step)
-    by_class = connection.execute(text(statements.steps(PACKAGE, "repair")["count_by_class"]), {"plan": plan_id}).all()
+    _SQL.run(connection, parameters, *_PLANNING)
+    by_class = connection.execute(_SQL["count_by_class"], {"plan": plan_id}).all()
     told = {
         **{f"findings/{row[0]}": row.findings for row in by_class},
         **{f"repaired/{row[0]}": row.repaired for row in by_class},

@@ -30,8 +30,8 @@ from fm_migration.clinic import contract
 from fm_migration.clinic.link_columns import LinkColumn, dangling_links, find_link_columns, quoted
 from fm_migration.errors import DatabaseError, ImplausibleInputError, SettingsError
 from fm_migration.ledger import NAMESPACE, identity, schema
-from fm_migration.ledger import sql as statements
 from fm_migration.ledger.copying import copy_rows
+from fm_migration.ledger.sql import Script
 from fm_migration.linking import following, placing
 from fm_migration.linking.rules import BATCHES, FOLLOWED
 from fm_migration.linking.states import State
@@ -41,7 +41,7 @@ from fm_migration.report.classes import FindingClass, Severity
 from fm_migration.report.waivers import Waiver, read_waivers
 from fm_migration.settings import Settings
 
-PACKAGE = sql.__name__
+_SQL = Script(sql.__name__, "findings")
 
 #: So many findings of a class are always listed: two of ten are no sign of anything.
 ALWAYS_LISTED = 20
@@ -210,14 +210,11 @@ def make_report(
     accepted = _classes(accept)
     waivers = read_waivers(settings.waivers)
     readings = _readings(connection, settings)
-    for step in _LOOKING:
-        statements.run(connection, PACKAGE, "findings", readings, only=step)
+    _SQL.run(connection, readings, *_LOOKING)
     _list_people(connection)
-    for step in _FINDING:
-        statements.run(connection, PACKAGE, "findings", readings, only=step)
+    _SQL.run(connection, readings, *_FINDING)
     _find_lost_links(connection, settings, readings)
-    statements.run(connection, PACKAGE, "findings", only="too_new")
-    statements.run(connection, PACKAGE, "findings", only="forget_young")
+    _SQL.run(connection, None, "too_new", "forget_young")
     _waive(connection, waivers)
     withheld = _withhold(connection, settings, accepted)
     return _record(connection, readings, withheld, run_id)
@@ -326,16 +323,17 @@ def _list_people(connection: Connection) -> None:
 def _find_lost_links(connection: Connection, settings: Settings, readings: Mapping[str, Any]) -> None:
     """Links that lead to nobody, and those that were led to somebody who shares an id now; batches among them."""
     columns = find_link_columns(connection, settings.link_columns)
-    statements.run(connection, PACKAGE, "findings", only="lost_link")
+    _SQL.run(connection, None, "lost_link")
     for link in columns:
         # Batches are in `album` already.
         if link.table != BATCHES.table:
             parameters = {"name": f"{link.table}.{link.column}", "table": link.table, "column": link.column}
             _run_generic(connection, link, _LOST_LINKS.format(dangling=dangling_links(link)), parameters, readings)
-    statements.run(connection, PACKAGE, "findings", only="former")
+    _SQL.run(connection, None, "former")
     following.find_successors(connection)
-    for step in ("lost", "analyze_lost", "batch_without_patient", "link_without_patient", "shared_holder"):
-        statements.run(connection, PACKAGE, "findings", readings, only=step)
+    _SQL.run(
+        connection, readings, "lost", "analyze_lost", "batch_without_patient", "link_without_patient", "shared_holder"
+    )
     following.drop_successors(connection)
     if connection.execute(_ANY_SHARED).scalar_one():
         for link in columns:
@@ -373,14 +371,14 @@ def _waive(connection: Connection, waivers: Collection[Waiver]) -> None:
         connection.execute(_WAIVERS)
         rows = ((waiver.finding_class.value, waiver.subject, waiver.words) for waiver in waivers)
         copy_rows(connection, "waiver", ("class", "subject", "words"), rows)
-        statements.run(connection, PACKAGE, "findings", only="waive")
+        _SQL.run(connection, None, "waive")
 
 
 def _withhold(
     connection: Connection, settings: Settings, accepted: Collection[FindingClass]
 ) -> dict[FindingClass, Withheld]:
     """Take out what would be an implausible share of all there is. What the clinic accepts is no part of it."""
-    populations = statements.ask(connection, PACKAGE, "findings", "populations")
+    populations = _SQL.ask(connection, "populations")
     counts, _ = _counts(connection)
     withheld = {
         finding_class: Withheld(count, populations[_POPULATION[finding_class]])
@@ -391,7 +389,7 @@ def _withhold(
     }
     if withheld:
         names = {"withheld": [name.value for name in withheld]}
-        statements.run(connection, PACKAGE, "findings", names, only="withhold")
+        _SQL.run(connection, names, "withhold")
     return withheld
 
 
@@ -404,7 +402,7 @@ def _counts(connection: Connection) -> tuple[dict[FindingClass, int], dict[Findi
     """What was found by class: open, and waived."""
     counts: dict[FindingClass, int] = {}
     waived: dict[FindingClass, int] = {}
-    for row in connection.execute(text(statements.steps(PACKAGE, "findings")["count_found"])):
+    for row in connection.execute(_SQL["count_found"]):
         (waived if row.waived else counts)[FindingClass(row[0])] = row.findings
     order = list(FindingClass)
     return (
@@ -423,7 +421,7 @@ def _record(
     totals = _totals(connection, readings)
     before = connection.execute(_BEFORE).one_or_none()
     new = {} if before is None else _new(connection, before.id, list(before.withheld))
-    content = statements.ask(connection, PACKAGE, "findings", "content")["content"]
+    content = _SQL.ask(connection, "content")["content"]
     said = {name: asdict(one) for name, one in withheld.items()}
     row = {
         **readings,
@@ -435,10 +433,10 @@ def _record(
         "withheld": json.dumps(said),
         "data_version": uuid.uuid5(NAMESPACE, f"report|{content}|{json.dumps(said, sort_keys=True)}").hex,
     }
-    made = statements.ask(connection, PACKAGE, "findings", "record", row)
+    made = _SQL.ask(connection, "record", row)
     severities = json.dumps({name.value: name.severity.value for name in FindingClass})
-    statements.run(connection, PACKAGE, "findings", {"report": made["id"], "severities": severities}, only="keep")
-    statements.run(connection, PACKAGE, "findings", only="analyze_findings")
+    _SQL.run(connection, {"report": made["id"], "severities": severities}, "keep")
+    _SQL.run(connection, None, "analyze_findings")
     return Report(
         id=made["id"],
         made_at=made["made_at"],
@@ -455,20 +453,19 @@ def _record(
 
 
 def _new(connection: Connection, before: int, withheld_before: list[str]) -> dict[FindingClass, int]:
-    query = text(statements.steps(PACKAGE, "findings")["count_new"])
+    query = _SQL["count_new"]
     rows = connection.execute(query, {"before": before, "withheld_before": withheld_before})
     return {FindingClass(row[0]): row.findings for row in rows}
 
 
 def _totals(connection: Connection, readings: Mapping[str, Any]) -> dict[str, Any]:
     """What adds up, for the page, the checks and the certificate."""
-    steps = statements.steps(PACKAGE, "findings")
-    bucket = connection.execute(text(steps["bucket"]), {"prefixes": readings["prefixes"]}).all()
-    states: dict[str, int] = {row.state: row.photographs for row in connection.execute(text(steps["states"]))}
-    images = statements.ask(connection, PACKAGE, "findings", "images")
-    linked = dict(statements.ask(connection, PACKAGE, "findings", "linked_rows"))
-    hidden: dict[str, int] = {row.state: row.photographs for row in connection.execute(text(steps["hidden"]))}
-    originals: dict[str, int] = {row.state: row.originals for row in connection.execute(text(steps["originals"]))}
+    bucket = connection.execute(_SQL["bucket"], {"prefixes": readings["prefixes"]}).all()
+    states: dict[str, int] = {row.state: row.photographs for row in connection.execute(_SQL["states"])}
+    images = _SQL.ask(connection, "images")
+    linked = dict(_SQL.ask(connection, "linked_rows"))
+    hidden: dict[str, int] = {row.state: row.photographs for row in connection.execute(_SQL["hidden"])}
+    originals: dict[str, int] = {row.state: row.originals for row in connection.execute(_SQL["originals"])}
     return {
         "rows": readings["rows_read"],
         "objects": readings["objects_listed"],
@@ -484,7 +481,7 @@ def _totals(connection: Connection, readings: Mapping[str, Any]) -> dict[str, An
         "images_invisible": {
             name: images[name] for name in ("without_batch", "without_patient", "without_object") if images[name]
         },
-        "thumbnails": {row.state: row.photographs for row in connection.execute(text(steps["thumbnails"]))},
+        "thumbnails": {row.state: row.photographs for row in connection.execute(_SQL["thumbnails"])},
         "hidden": hidden,
         "waterfall": waterfall(readings["rows_read"], states, linked),
     }

@@ -21,13 +21,13 @@ from sqlalchemy import Connection, CursorResult, text
 from fm_migration import plans
 from fm_migration.clinic import contract
 from fm_migration.ledger import schema
-from fm_migration.ledger import sql as statements
 from fm_migration.ledger.copying import copy_rows
+from fm_migration.ledger.sql import Script
 from fm_migration.plans import locks
 from fm_migration.thumbnails import sql
 from fm_migration.thumbnails.rules import THUMBNAILS
 
-PACKAGE = sql.__name__
+_SQL = Script(sql.__name__, "thumbnails")
 _FINISHED_COLUMNS = (
     "clinic_image", "source_key", "source_etag", "state", "reason", "key", "size", "width", "height", "mime_type",
     "original_sha256", "mean_colour", "mirrored_side", "present_key", "after",
@@ -248,8 +248,7 @@ def _as_row(finished: Finished) -> tuple[object, ...]:
 
 
 def _run(connection: Connection, step: str, **parameters: object) -> CursorResult[Any]:
-    bodies = statements.steps(PACKAGE, "thumbnails")
-    body = bodies[step]
+    body = _SQL.body(step)
     if "from source" in body:
-        body = f"with source as (\n{bodies['source']}\n)\n{body}"
+        body = f"with source as (\n{_SQL.body('source')}\n)\n{body}"
     return connection.execute(text(body), parameters)

@@ -1,1 +1,1 @@
-"""The statements that join our schema with the clinic's tables; `fm_migration.ledger.sql` says how a file is read."""
+"""The statements that join our schema with the clinic's tables; `fm_migration.ledger.sql` says how they are read."""
