@@ -40,7 +40,7 @@ from fm_migration import database
 from fm_migration.clinic import tables
 from fm_migration.embedded import object_server, processes
 from fm_migration.embedded.stack import Stack, borrow
-from fm_migration.embedded.state import Layout, read_state
+from fm_migration.embedded.state import StackLayout, read_state
 from fm_migration.ledger import inventory, schema
 from fm_migration.ledger.copying import copy_rows
 from fm_migration.objects import listing
@@ -242,7 +242,7 @@ def bench(
         folder = Path(name)
         settings = load_settings(_env_file=None, home=folder / "servers", embedded_linger_seconds=0)
         for objects in buckets:
-            _fill_bucket(Layout(settings.home.resolve()), objects)
+            _fill_bucket(StackLayout(settings.home.resolve()), objects)
         with borrow(settings) as stack, _database(stack, postgres) as url:
             engine = database.open_engine(url)
             tables.metadata.create_all(engine)
@@ -275,7 +275,7 @@ def _bucket_name(objects: int) -> str:
     return f"bench-{objects}"
 
 
-def _fill_bucket(layout: Layout, objects: int) -> None:
+def _fill_bucket(layout: StackLayout, objects: int) -> None:
     """Put the objects where ministack looks for them when it starts: 100,000 uploads would take minutes.
 
     The measured functions count what is listed, so a ministack that looks elsewhere would show.

@@ -25,7 +25,7 @@ from bench.peers.photographs import photographs
 from fm_migration import database
 from fm_migration.clinic import contract, tables
 from fm_migration.embedded.stack import Stack, hold
-from fm_migration.embedded.state import Layout, read_state
+from fm_migration.embedded.state import StackLayout, read_state
 from fm_migration.ledger import schema
 from fm_migration.objects.store import ObjectsLocation, ObjectStore, open_store
 from fm_migration.operations import staging
@@ -118,7 +118,7 @@ def reset(database_url: str) -> None:
 
 def servers_cpu(home: Path) -> float:
     """CPU seconds of both servers by now, ended connections included."""
-    state = read_state(Layout(home))
+    state = read_state(StackLayout(home))
     if state is None:
         return 0.0
     keeper = state.keeper.process()

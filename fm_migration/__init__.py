@@ -14,6 +14,7 @@ The packages, from the edge inwards; each may import those below it, never those
     places               which database and which object store this process works on
     embedded             the PostgreSQL, the object store and the sample clinic that need no set-up
     thumbnails           small pictures: chosen, made, judged, written into the gallery's rows
+    intake               photographs brought from FileMaker, each proven before it counts
     linking              whose a photograph or a document is: planned, and kept right when patients change
     plans                the life of a plan: opened, applied, recorded, undone, pruned; by rules that domains register
     clinic               the clinic's database: contract, tables, columns that lead to patients

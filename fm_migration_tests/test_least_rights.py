@@ -249,11 +249,11 @@ def examined(shared_user: LimitedUser, bucket: Bucket, tmp_path: Path, monkeypat
     return shared_user
 
 
-def _sick() -> dict[str, doctor.Finding]:
+def _sick() -> dict[str, doctor.Examination]:
     return {finding.check: finding for finding in doctor.examine() if not finding.well}
 
 
-def _of_rights(sick: dict[str, doctor.Finding]) -> dict[str, doctor.Finding]:
+def _of_rights(sick: dict[str, doctor.Examination]) -> dict[str, doctor.Examination]:
     return {name: finding for name, finding in sick.items() if name.startswith("right")}
 
 

@@ -52,7 +52,7 @@ class CertificateError(FmMigrationError):
 
 
 @dataclass(frozen=True)
-class Waiver:
+class CertifiedWaiver:
     """A finding that the clinic accepts."""
 
     finding_class: str
@@ -85,7 +85,7 @@ class Certificate:
 
 
 @dataclass(frozen=True, slots=True)
-class Original:
+class CertifiedOriginal:
     """A line of the file."""
 
     key: str
@@ -110,7 +110,7 @@ class _Sums:
     bytes_read: int = 0
     unread: dict[str, int] = field(default_factory=dict)
 
-    def add(self, line: bytes, original: Original) -> None:
+    def add(self, line: bytes, original: CertifiedOriginal) -> None:
         self.tree.add(line)
         self.all_bytes += original.bytes
         if original.sha256 is None:
@@ -139,7 +139,7 @@ def certify(
     path: Path,
     store: ObjectStore | None = None,
     *,
-    waivers: Iterable[Waiver] | None = None,
+    waivers: Iterable[CertifiedWaiver] | None = None,
     tell: Tell = lambda _what, _done, _total: None,
 ) -> Certificate:
     """Write a certificate of what is there now. With a store, every original is read to its end first.
@@ -165,7 +165,7 @@ def check_file(path: Path) -> Certificate:
     return _Reading(path).run()
 
 
-def originals_of(path: Path) -> Iterator[Original]:
+def originals_of(path: Path) -> Iterator[CertifiedOriginal]:
     """The originals of a file that was checked."""
     with path.open("rb") as file:
         for line in file:
@@ -183,8 +183,8 @@ def as_line(facts: Mapping[str, Any]) -> bytes:
 
 
 def _read_database(
-    engine: Engine, settings: Settings, spool: IO[bytes], waivers: Iterable[Waiver] | None, *, read_all: bool
-) -> tuple[dict[str, Any], list[Waiver]]:
+    engine: Engine, settings: Settings, spool: IO[bytes], waivers: Iterable[CertifiedWaiver] | None, *, read_all: bool
+) -> tuple[dict[str, Any], list[CertifiedWaiver]]:
     """The head, the waivers, and every original into the spool, all as of one moment.
 
     The bytes are read after this: that may take hours, and nobody wants a transaction of hours in their database.
@@ -253,9 +253,9 @@ def _head(connection: Connection, settings: Settings, *, read_all: bool) -> dict
     }
 
 
-def _waivers_of(connection: Connection) -> list[Waiver]:
+def _waivers_of(connection: Connection) -> list[CertifiedWaiver]:
     rows = connection.execute(_SQL["waivers"])
-    return [Waiver(row[0], row.subject, row.reason) for row in rows]
+    return [CertifiedWaiver(row[0], row.subject, row.reason) for row in rows]
 
 
 def _originals(spool: IO[bytes], store: ObjectStore | None, total: int, tell: Tell) -> Iterator[dict[str, Any]]:
@@ -288,7 +288,7 @@ def _lines(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def _write(
-    file: IO[bytes], head: Mapping[str, Any], waivers: Sequence[Waiver], originals: Iterable[Mapping[str, Any]]
+    file: IO[bytes], head: Mapping[str, Any], waivers: Sequence[CertifiedWaiver], originals: Iterable[Mapping[str, Any]]
 ) -> None:
     body, sums = hashlib.sha256(), _Sums()
 
@@ -307,10 +307,10 @@ def _write(
     file.write(as_line(sums.seal(body.hexdigest())) + b"\n")
 
 
-def _as_original(facts: Mapping[str, Any]) -> Original:
+def _as_original(facts: Mapping[str, Any]) -> CertifiedOriginal:
     unread = facts.get("unread")
     sha256 = facts["sha256"]
-    return Original(
+    return CertifiedOriginal(
         key=facts["key"],
         bytes=facts["bytes"],
         etag=facts["etag"],
@@ -322,8 +322,8 @@ def _as_original(facts: Mapping[str, Any]) -> Original:
     )
 
 
-def _facts_of(original: Original) -> dict[str, Any]:
-    return {"kind": "original", **{name: getattr(original, name) for name in Original.__slots__}}
+def _facts_of(original: CertifiedOriginal) -> dict[str, Any]:
+    return {"kind": "original", **{name: getattr(original, name) for name in CertifiedOriginal.__slots__}}
 
 
 def _iso(moment: datetime | None) -> str | None:
@@ -414,7 +414,7 @@ class _Reading:
             raise self._broken(f"it does not begin as a file of the format {FORMAT!r}")
         self._head = facts
 
-    def _took_original(self, line: bytes, original: Original) -> bool:
+    def _took_original(self, line: bytes, original: CertifiedOriginal) -> bool:
         key = original.key.encode("utf-8", "surrogatepass")
         if self._last_key is not None and key <= self._last_key:
             return False

@@ -43,7 +43,7 @@ _TROUBLES = {
 
 
 @dataclass(frozen=True)
-class Difference:
+class Deviation:
     """Something that was so when it was certified, and is not now."""
 
     subject: str
@@ -76,7 +76,7 @@ def differences(
     *,
     read_all: bool = False,
     tell: Tell = lambda _what, _done, _total: None,
-) -> Iterator[Difference]:
+) -> Iterator[Deviation]:
     """Every difference, as it is found. With `read_all`, every original that has a hash is read to its end again."""
     with tempfile.TemporaryFile() as spool:
         with engine.connect() as connection:
@@ -91,29 +91,29 @@ def differences(
             yield from _of_bytes(store, compared, spool, total, tell)
 
 
-def _of_rows(connection: Connection, certificate: Certificate, compared: Compared) -> Iterator[Difference]:
+def _of_rows(connection: Connection, certificate: Certificate, compared: Compared) -> Iterator[Deviation]:
     basis = _SQL.ask(connection, "basis")
     then = certificate.head
     if basis["export_read"] != then["export"]["id"] or basis["export_sha256"] != then["export"]["sha256"]:
         compared.left_out += ("the rows: another export was read since",)
         return
     if basis["rows_read"] != sum(basis["states"].values()):
-        yield Difference("rows of the export", "do not add up to the sum of their states")
+        yield Deviation("rows of the export", "do not add up to the sum of their states")
     before: Mapping[str, int] = then["rows"]["states"]
     for state in sorted({*before, *basis["states"]}):
         was, now = before.get(state, 0), basis["states"].get(state, 0)
         if was != now:
-            yield Difference(f"state {state}", f"had {was:,} rows and has {now:,}")
+            yield Deviation(f"state {state}", f"had {was:,} rows and has {now:,}")
 
 
-def _of_images(connection: Connection, certificate: Certificate, compared: Compared) -> Iterator[Difference]:
+def _of_images(connection: Connection, certificate: Certificate, compared: Compared) -> Iterator[Deviation]:
     _do(connection, "prepare")
     rows = ((one.key, one.bytes, one.etag, one.sha256, one.image) for one in originals_of(certificate.path))
     compared.originals = copy_rows(connection, "certified", ("key", "bytes", "etag", "sha256", "image"), rows)
     _do(connection, "analyze")
     compared.images = int(connection.execute(text("select count(image) from certified")).scalar_one())
     for row in _pages(connection, "images", content_type=contract.patient_content_type_id(connection)):
-        yield Difference(f"image {row['image']}", _IMAGES[row["what"]])
+        yield Deviation(f"image {row['image']}", _IMAGES[row["what"]])
 
 
 def _of_bucket(
@@ -124,7 +124,7 @@ def _of_bucket(
     compared: Compared,
     *,
     bytes_decide: bool,
-) -> Iterator[Difference]:
+) -> Iterator[Deviation]:
     of_then = certificate.head["listing"]
     if of_then["bucket"] != store.bucket:
         compared.left_out += (f"that the bucket is the same one: it was {of_then['bucket']} and is {store.bucket}",)
@@ -135,12 +135,12 @@ def _of_bucket(
     copy_rows(connection, "in_bucket", ("key", "bytes", "etag", "is_original"), rows)
     _do(connection, "analyze_bucket")
     for row in _pages(connection, "gone"):
-        yield Difference(f"object {row['key']}", _TROUBLES["gone"])
+        yield Deviation(f"object {row['key']}", _TROUBLES["gone"])
     for row in _pages(connection, "changed", bytes_decide=bytes_decide):
         what = "is another one under the same key"
         if row["bytes_then"] != row["bytes_now"]:
             what += f": it had {row['bytes_then']:,} bytes and has {row['bytes_now']:,}"
-        yield Difference(f"object {row['key']}", what)
+        yield Deviation(f"object {row['key']}", what)
     new = _SQL.ask(connection, "new_objects")
     compared.new_objects = int(new["objects"])
 
@@ -159,7 +159,7 @@ def _spool_hashes(connection: Connection, spool: IO[bytes]) -> int:
     return count
 
 
-def _of_bytes(store: ObjectStore, compared: Compared, spool: IO[bytes], total: int, tell: Tell) -> Iterator[Difference]:
+def _of_bytes(store: ObjectStore, compared: Compared, spool: IO[bytes], total: int, tell: Tell) -> Iterator[Deviation]:
     expected: deque[str] = deque()
     spool.seek(0)
 
@@ -173,7 +173,7 @@ def _of_bytes(store: ObjectStore, compared: Compared, spool: IO[bytes], total: i
         tell("originals read again", done, total)
         said = _trouble_of(hashed, expected.popleft())
         if said:
-            yield Difference(f"object {hashed.key}", said)
+            yield Deviation(f"object {hashed.key}", said)
         else:
             compared.read_again += 1
 

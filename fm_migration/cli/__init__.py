@@ -96,9 +96,9 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print findings as JSON.")] = False,
 ) -> None:
     """Check everything that a migration needs; exit 1 when something is not well."""
-    from fm_migration.operations.doctor import Finding, examine
+    from fm_migration.operations.doctor import Examination, examine
 
-    findings: list[Finding] = []
+    findings: list[Examination] = []
     for finding in examine():
         findings.append(finding)
         if not as_json:
@@ -419,9 +419,9 @@ def sample_reimport(
 @stack.command("status")
 def stack_status() -> None:
     """Whether the embedded servers run, and where."""
-    from fm_migration.embedded.state import Layout, read_state
+    from fm_migration.embedded.state import StackLayout, read_state
 
-    state = read_state(Layout(_settings().home.resolve()))
+    state = read_state(StackLayout(_settings().home.resolve()))
     if state is None or not state.keeper.is_alive():
         console.print("not running; any command that needs them starts them")
         raise typer.Exit(1)
@@ -453,9 +453,9 @@ def stack_run() -> None:
 def stack_stop() -> None:
     """Stop the embedded servers, whoever uses them."""
     from fm_migration.embedded.processes import end
-    from fm_migration.embedded.state import Layout, read_state
+    from fm_migration.embedded.state import StackLayout, read_state
 
-    state = read_state(Layout(_settings().home.resolve()))
+    state = read_state(StackLayout(_settings().home.resolve()))
     if state is not None and state.keeper.is_alive():
         end(state.keeper.process(), signal.SIGTERM, seconds=60)
     console.print("stopped")

@@ -21,7 +21,7 @@ from fm_migration.cli.jobs import run_job
 from fm_migration.defs.partitions import MONTH
 from fm_migration.errors import FmMigrationError
 from fm_migration.linking import applying
-from fm_migration.linking.states import State
+from fm_migration.linking.states import PhotographState
 from fm_migration.operations.doctor import examine
 from fm_migration.places import Places, find_places
 from fm_migration.report.classes import FindingClass
@@ -84,7 +84,7 @@ def _show_states(console: Console, places: Places) -> None:
     table = Table("state", "photographs", "meaning", box=None, pad_edge=True)
     with places.engine.connect() as connection:
         for state, count in connection.execute(text("select * from fm_migration.state_count order by 2 desc")):
-            table.add_row(state, f"{count:,}", State(state).meaning)
+            table.add_row(state, f"{count:,}", PhotographState(state).meaning)
     console.print(table)
 
 

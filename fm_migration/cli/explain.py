@@ -13,7 +13,7 @@ from rich.table import Table
 from fm_migration.errors import FmMigrationError
 from fm_migration.explain import explaining
 from fm_migration.explain.answers import Explanation, Found
-from fm_migration.explain.hops import HopState, Walk
+from fm_migration.explain.hops import HopState, HopWalk
 from fm_migration.explain.known import Tenure
 from fm_migration.explain.recognising import UnknownSubjectError
 from fm_migration.places import Places
@@ -91,7 +91,7 @@ def _print(console: Console, answer: Explanation, names: list[str]) -> None:
     _say(console, _as_of(answer.moments), style="dim")
 
 
-def _print_walk(console: Console, walk: Walk) -> None:
+def _print_walk(console: Console, walk: HopWalk) -> None:
     # A line for each hop, however narrow the terminal: people search and copy ids.
     _say(console, walk.subject)
     broken = walk.first_broken

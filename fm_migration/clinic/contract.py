@@ -23,7 +23,7 @@ from fm_migration.errors import ContractError
 
 
 @dataclass(frozen=True)
-class Difference:
+class ContractDifference:
     """One thing that is not as we need it. `column` is None when it is about the table or its rows."""
 
     table: str
@@ -75,7 +75,7 @@ class _Catalogue:
     columns: Mapping[str, Mapping[str, _FoundColumn]]
 
 
-def find_differences(connection: Connection) -> list[Difference]:
+def find_differences(connection: Connection) -> list[ContractDifference]:
     """Everything in which the database at hand is not what our statements need, in the order of our list.
 
     Tables are found the way our statements find them, along the connection's search path, so that a copy
@@ -126,7 +126,7 @@ _ANOTHER_DATABASE = (
 )
 
 
-def _remedy(differences: list[Difference]) -> str:
+def _remedy(differences: list[ContractDifference]) -> str:
     missing = {d.table for d in differences if d.expected == _A_TABLE}
     return _ANOTHER_DATABASE if missing == {use.table.name for use in _USES} else _MIGRATE
 
@@ -167,27 +167,27 @@ def _read_catalogue(connection: Connection) -> _Catalogue:
     return _Catalogue(rows[0].schemas, columns)
 
 
-def _table_differences(use: _Use, catalogue: _Catalogue) -> Iterator[Difference]:
+def _table_differences(use: _Use, catalogue: _Catalogue) -> Iterator[ContractDifference]:
     found_columns = catalogue.columns.get(use.table.name)
     if found_columns is None:
         place = f"in the search path ({catalogue.schemas or 'which is empty'})"
-        yield Difference(use.table.name, None, _A_TABLE, f"none {place}")
+        yield ContractDifference(use.table.name, None, _A_TABLE, f"none {place}")
         return
     for name in use.columns:
         found = found_columns.get(name)
         if found is None:
-            yield Difference(use.table.name, name, f"a column of type {_type_of(use, name)}", "no such column")
+            yield ContractDifference(use.table.name, name, f"a column of type {_type_of(use, name)}", "no such column")
         else:
             yield from _column_differences(use, name, found)
     if use.inserts:
         yield from _unfillable_columns(use, found_columns)
 
 
-def _column_differences(use: _Use, name: str, found: _FoundColumn) -> Iterator[Difference]:
+def _column_differences(use: _Use, name: str, found: _FoundColumn) -> Iterator[ContractDifference]:
     table = use.table.name
     expected_type = _type_of(use, name)
     if not _holds(expected_type, found.type):
-        yield Difference(table, name, expected_type, found.type)
+        yield ContractDifference(table, name, expected_type, found.type)
     # What follows matters only where we insert. Elsewhere we write nothing but links that are not NULL,
     # and a NULL that turns up is a row without a link, which is what the contract allows there anyway.
     if not use.inserts:
@@ -195,21 +195,21 @@ def _column_differences(use: _Use, name: str, found: _FoundColumn) -> Iterator[D
     column: Column[object] = use.table.c[name]
     if column.nullable and found.not_null:
         # We leave such a column NULL (an import has no uploader), so our insert would fail.
-        yield Difference(table, name, "NULL allowed", "NOT NULL")
+        yield ContractDifference(table, name, "NULL allowed", "NOT NULL")
     if not column.nullable and not found.not_null:
         # Our statements compare these columns with = and <>, and neither is ever true of a NULL: a row that
         # holds one would fall out of every plan without a word.
-        yield Difference(table, name, "NOT NULL", "NULL allowed")
+        yield ContractDifference(table, name, "NOT NULL", "NULL allowed")
     if (column.primary_key or column.unique) and not found.unique:
         # Our ids are made from natural keys; uniqueness is what stops two runs from storing them twice.
-        yield Difference(table, name, "a unique constraint", "none that is checked at once for every row")
+        yield ContractDifference(table, name, "a unique constraint", "none that is checked at once for every row")
 
 
-def _unfillable_columns(use: _Use, found_columns: Mapping[str, _FoundColumn]) -> Iterator[Difference]:
+def _unfillable_columns(use: _Use, found_columns: Mapping[str, _FoundColumn]) -> Iterator[ContractDifference]:
     """Columns that we do not know and must fill: with one of them every insert of ours would fail."""
     for name, found in found_columns.items():
         if name not in use.columns and found.not_null and not found.filled_by_database:
-            yield Difference(
+            yield ContractDifference(
                 use.table.name,
                 name,
                 "no further column that an insert must fill",
@@ -245,7 +245,7 @@ def _holds(expected: str, found: str) -> bool:
     return int(found_limit[1]) >= int(limit[1])
 
 
-def _content_type_differences(connection: Connection) -> list[Difference]:
+def _content_type_differences(connection: Connection) -> list[ContractDifference]:
     content_type = tables.django_content_type
     key = tuple_(content_type.c.app_label, content_type.c.model)
     rows = connection.execute(select(content_type.c.app_label, content_type.c.model).where(key.in_(_CONTENT_TYPES)))
@@ -253,5 +253,5 @@ def _content_type_differences(connection: Connection) -> list[Difference]:
     return [_missing_content_type(name) for name in _CONTENT_TYPES if name not in present]
 
 
-def _missing_content_type(name: tuple[str, str]) -> Difference:
-    return Difference(tables.django_content_type.name, None, f"a row ({', '.join(name)})", "none")
+def _missing_content_type(name: tuple[str, str]) -> ContractDifference:
+    return ContractDifference(tables.django_content_type.name, None, f"a row ({', '.join(name)})", "none")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fm_migration.filemaker.problems import Problem
-from fm_migration.linking.states import State
+from fm_migration.linking.states import PhotographState
 from fm_migration.report.classes import FindingClass
 from fm_migration.thumbnails.thumbnailing import ThumbnailState
 
@@ -75,7 +75,7 @@ FIGURES: Mapping[str, Mapping[str, str]] = {
         "visible_before": "images that some patient's page shows now",
         "visible_after": "images that some patient's page would show afterwards",
         "changing_hands": "images that would go from one living patient to another",
-        **{f"state/{state.value}": f"photographs where {state.meaning}" for state in State},
+        **{f"state/{state.value}": f"photographs where {state.meaning}" for state in PhotographState},
     },
     "image_batches": {
         "plan": "number of the plan that was applied, to undo it by",

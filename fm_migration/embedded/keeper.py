@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 
 from fm_migration.embedded import locks, object_server, ports, postgres, processes, server_place
-from fm_migration.embedded.state import Layout, Running, Secrets, StackState, read_secrets
+from fm_migration.embedded.state import Running, Secrets, StackLayout, StackState, read_secrets
 from fm_migration.errors import FmMigrationError
 
 POLL_SECONDS = 0.25
@@ -37,7 +37,7 @@ class Orders:
 
 
 def main() -> None:
-    layout = Layout(Path(sys.argv[1]))
+    layout = StackLayout(Path(sys.argv[1]))
     orders = Orders(
         postgres_port=int(sys.argv[2]) or None, objects_port=int(sys.argv[3]) or None, linger_seconds=float(sys.argv[4])
     )
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 @contextlib.contextmanager
-def _servers(layout: Layout, orders: Orders) -> Iterator[tuple[psutil.Process, psutil.Process]]:
+def _servers(layout: StackLayout, orders: Orders) -> Iterator[tuple[psutil.Process, psutil.Process]]:
     """Both servers, announced in the state file while they run, stopped afterwards."""
     secrets = read_secrets(layout)
     database: Running | None = None
@@ -77,7 +77,7 @@ def _servers(layout: Layout, orders: Orders) -> Iterator[tuple[psutil.Process, p
             postgres.stop(database.process())
 
 
-def _run_postgres(layout: Layout, orders: Orders, secrets: Secrets) -> Running:
+def _run_postgres(layout: StackLayout, orders: Orders, secrets: Secrets) -> Running:
     left = postgres.running_on(layout.postgres_data)
     if left is not None:
         server, port = left
@@ -91,7 +91,7 @@ def _run_postgres(layout: Layout, orders: Orders, secrets: Secrets) -> Running:
     return _running(server, port)
 
 
-def _run_objects(layout: Layout, orders: Orders, secrets: Secrets) -> Running:
+def _run_objects(layout: StackLayout, orders: Orders, secrets: Secrets) -> Running:
     former = layout.former_ports()[1]
     left = _object_server_left_behind(layout)
     if left is not None:
@@ -104,7 +104,7 @@ def _run_objects(layout: Layout, orders: Orders, secrets: Secrets) -> Running:
     return _running(server, port)
 
 
-def _object_server_left_behind(layout: Layout) -> psutil.Process | None:
+def _object_server_left_behind(layout: StackLayout) -> psutil.Process | None:
     try:
         pid, created = layout.objects_pid.read_text(encoding="utf-8").split()
         server = psutil.Process(int(pid))
@@ -114,7 +114,7 @@ def _object_server_left_behind(layout: Layout) -> psutil.Process | None:
 
 
 def _wait_for_the_end(
-    layout: Layout,
+    layout: StackLayout,
     linger_seconds: float,
     servers: tuple[psutil.Process, psutil.Process],
     stopping: Callable[[], bool],

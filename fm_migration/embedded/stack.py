@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fm_migration.embedded import locks, object_server, ports, postgres
-from fm_migration.embedded.state import Layout, Running, StackState, read_secrets, read_state
+from fm_migration.embedded.state import Running, StackLayout, StackState, read_secrets, read_state
 from fm_migration.errors import EmbeddedStackError
 from fm_migration.settings import Settings
 
@@ -33,7 +33,7 @@ GIVE_WAY_SECONDS = 30.0
 class Stack:
     """Where the embedded servers answer."""
 
-    layout: Layout
+    layout: StackLayout
     database_port: int
     objects_port: int
     database_password: str = field(repr=False)
@@ -72,8 +72,8 @@ def borrow(settings: Settings) -> Iterator[Stack]:
         os.close(lease)
 
 
-def _layout(home: Path) -> Layout:
-    layout = Layout(home)
+def _layout(home: Path) -> StackLayout:
+    layout = StackLayout(home)
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         layout.in_use.touch(mode=0o600)
@@ -87,7 +87,7 @@ def _layout(home: Path) -> Layout:
     return layout
 
 
-def _running_stack(layout: Layout, settings: Settings) -> Stack:
+def _running_stack(layout: StackLayout, settings: Settings) -> Stack:
     with locks.exclusive(layout.start_lock):
         state = _answering(layout) or _start(layout, settings)
         secrets = read_secrets(layout)
@@ -101,7 +101,7 @@ def _running_stack(layout: Layout, settings: Settings) -> Stack:
     )
 
 
-def _answering(layout: Layout) -> StackState | None:
+def _answering(layout: StackLayout) -> StackState | None:
     """The announced servers, if they answer. A keeper whose servers died is given time to notice and go."""
     deadline = time.monotonic() + GIVE_WAY_SECONDS
     while (state := read_state(layout)) is not None and state.keeper.is_alive():
@@ -118,7 +118,7 @@ def _answers(server: Running) -> bool:
     return server.is_alive() and ports.is_open(server.port)
 
 
-def _start(layout: Layout, settings: Settings) -> StackState:
+def _start(layout: StackLayout, settings: Settings) -> StackState:
     read_secrets(layout)
     layout.complaint.unlink(missing_ok=True)
     layout.state.unlink(missing_ok=True)
@@ -151,7 +151,7 @@ def _start(layout: Layout, settings: Settings) -> StackState:
     raise _start_failure(layout)
 
 
-def _start_failure(layout: Layout) -> EmbeddedStackError:
+def _start_failure(layout: StackLayout) -> EmbeddedStackError:
     try:
         found = layout.complaint.read_text(encoding="utf-8")
     except OSError:

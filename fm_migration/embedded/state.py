@@ -19,7 +19,7 @@ from fm_migration.errors import EmbeddedStackError
 
 
 @dataclass(frozen=True)
-class Layout:
+class StackLayout:
     """The files under FM_HOME."""
 
     home: Path
@@ -110,11 +110,11 @@ class StackState(BaseModel, frozen=True):
     postgres: Running
     objects: Running
 
-    def write(self, layout: Layout) -> None:
+    def write(self, layout: StackLayout) -> None:
         write_private(layout.state, self.model_dump_json())
 
 
-def read_state(layout: Layout) -> StackState | None:
+def read_state(layout: StackLayout) -> StackState | None:
     try:
         return StackState.model_validate_json(layout.state.read_bytes())
     except (OSError, ValueError):
@@ -130,7 +130,7 @@ class Secrets:
     secret_key: str = field(repr=False)
 
 
-def read_secrets(layout: Layout) -> Secrets:
+def read_secrets(layout: StackLayout) -> Secrets:
     """The folder's secrets; made when the folder is new."""
     if not layout.secrets.exists():
         if layout.postgres_data.exists():

@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from fm_migration.explain.hops import Hop, HopName, Walk
+from fm_migration.explain.hops import Hop, HopName, HopWalk
 from fm_migration.explain.known import Tenure
-from fm_migration.explain.recognising import Kind, Subject
+from fm_migration.explain.recognising import Subject, SubjectKind
 from fm_migration.report.classes import FindingClass, Severity
 
 
@@ -42,7 +42,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Reason:
+class HiddenReason:
     """Why some of the photographs are not visible, or not as they should be: the first broken hop, and who they are."""
 
     hop: HopName
@@ -72,12 +72,12 @@ class Explanation:
     subject: Subject
     headline: str
     patients: tuple[UUID, ...]
-    walks: tuple[Walk, ...]
+    walks: tuple[HopWalk, ...]
     #: Of the walks, those that show where it was asked about.
     visible: int
-    reasons: tuple[Reason, ...]
+    reasons: tuple[HiddenReason, ...]
     #: What is the matter with those that are visible all the same.
-    amiss: tuple[Reason, ...]
+    amiss: tuple[HiddenReason, ...]
     findings: tuple[Found, ...]
     #: What the newest report says of the same subjects, and what does not hold (any more) as far as this can see.
     report_only: tuple[tuple[str, str], ...]
@@ -92,7 +92,7 @@ class Explanation:
     @property
     def of_many(self) -> bool:
         """Whether it was asked about a gallery or a batch, and not about one photograph."""
-        return self.subject.kind in (Kind.PATIENT, Kind.CONTACT, Kind.BATCH)
+        return self.subject.kind in (SubjectKind.PATIENT, SubjectKind.CONTACT, SubjectKind.BATCH)
 
     @property
     def first_broken(self) -> Hop | None:
@@ -155,7 +155,7 @@ def _tenure_as_dict(one: Tenure) -> dict[str, Any]:
     }
 
 
-def _walk_as_dict(one: Walk) -> dict[str, Any]:
+def _walk_as_dict(one: HopWalk) -> dict[str, Any]:
     photograph, broken = one.photograph, one.first_broken
     row, image = photograph.row, photograph.image
     return {

@@ -19,11 +19,11 @@ from sqlalchemy import Connection
 
 from fm_migration.clinic import contract
 from fm_migration.explain import wording
-from fm_migration.explain.answers import Explanation, Found, Reason
+from fm_migration.explain.answers import Explanation, Found, HiddenReason
 from fm_migration.explain.gathering import WAYS, Records
-from fm_migration.explain.hops import GONE, Walk, finding_of_gone, said_of_gone, walk
+from fm_migration.explain.hops import GONE, HopWalk, finding_of_gone, said_of_gone, walk
 from fm_migration.explain.known import Home, Tenure
-from fm_migration.explain.recognising import Kind, Subject, recognise
+from fm_migration.explain.recognising import Subject, SubjectKind, recognise
 from fm_migration.ledger import schema
 from fm_migration.objects.store import ObjectStore
 from fm_migration.report.classes import FindingClass, Severity
@@ -41,16 +41,16 @@ def explain(connection: Connection, settings: Settings, asked: str, store: Objec
     subject = recognise(asked, records)
     explaining = _Explaining(records, asked, subject, store)
     return {
-        Kind.PATIENT: explaining.person,
-        Kind.CONTACT: explaining.person,
-        Kind.BATCH: explaining.batch,
-        Kind.IMAGE: explaining.image,
-        Kind.PHOTOGRAPH: explaining.rows,
-        Kind.RECID: explaining.rows,
-        Kind.ROW: explaining.rows,
-        Kind.OBJECT: explaining.object,
-        Kind.THUMBNAIL: explaining.thumbnail,
-        Kind.LINK: explaining.link,
+        SubjectKind.PATIENT: explaining.person,
+        SubjectKind.CONTACT: explaining.person,
+        SubjectKind.BATCH: explaining.batch,
+        SubjectKind.IMAGE: explaining.image,
+        SubjectKind.PHOTOGRAPH: explaining.rows,
+        SubjectKind.RECID: explaining.rows,
+        SubjectKind.ROW: explaining.rows,
+        SubjectKind.OBJECT: explaining.object,
+        SubjectKind.THUMBNAIL: explaining.thumbnail,
+        SubjectKind.LINK: explaining.link,
     }[subject.kind]()
 
 
@@ -75,7 +75,7 @@ class _Explaining:
 
     def person(self) -> Explanation:
         one = self._subject.uuid
-        ways = ("filemaker_id", "uuid", "history") if self._subject.kind is Kind.CONTACT else WAYS
+        ways = ("filemaker_id", "uuid", "history") if self._subject.kind is SubjectKind.CONTACT else WAYS
         home = self._records.homes([one], ways)[one]
         ids = [row["id"] for row in self._records.ask("person", ids=[one, *home.patients])]
         rows = [row["row_number"] for row in self._records.ask("rows_of_person", ids=ids, patients=home.patients)]
@@ -95,7 +95,7 @@ class _Explaining:
         )
 
     def _headline_of_person(
-        self, home: Home, walks: Sequence[Walk], shown: int, reasons: Sequence[Reason], batches: int
+        self, home: Home, walks: Sequence[HopWalk], shown: int, reasons: Sequence[HiddenReason], batches: int
     ) -> str:
         who = self._who(home)
         said = "; ".join(
@@ -156,7 +156,7 @@ class _Explaining:
         ids = [row["id"] for row in self._records.ask("person", ids=[former, *home.patients])]
         return self._records.tenures(ids)
 
-    def _findings_of_batch(self, facts: Any, home: Home, walks: Sequence[Walk]) -> Iterable[Found]:
+    def _findings_of_batch(self, facts: Any, home: Home, walks: Sequence[HopWalk]) -> Iterable[Found]:
         subject, has, says = str(self._subject), facts["has"], facts["says"]
         lives = home.way == "uuid" or self._records.world.reimport is not None
         # As in the report: an empty batch of nobody hides nothing.
@@ -180,13 +180,13 @@ class _Explaining:
     def rows(self) -> Explanation:
         kind, name = self._subject.kind, self._subject.name
         asked: dict[str, list[Any]] = {"recids": [], "rows": [], "image_ids": []}
-        wanted = {Kind.RECID: "recids", Kind.ROW: "rows", Kind.PHOTOGRAPH: "image_ids"}[kind]
-        asked[wanted] = [{Kind.RECID: str, Kind.ROW: int, Kind.PHOTOGRAPH: UUID}[kind](name)]
+        wanted = {SubjectKind.RECID: "recids", SubjectKind.ROW: "rows", SubjectKind.PHOTOGRAPH: "image_ids"}[kind]
+        asked[wanted] = [{SubjectKind.RECID: str, SubjectKind.ROW: int, SubjectKind.PHOTOGRAPH: UUID}[kind](name)]
         numbers = [row["row_number"] for row in self._records.ask("rows_named", **asked)]
-        if kind is Kind.PHOTOGRAPH and not numbers:
+        if kind is SubjectKind.PHOTOGRAPH and not numbers:
             return self._without_rows()
         walks = self._walks(rows=numbers)
-        return self._of_photographs(walks if kind is Kind.ROW else _once_each(walks))
+        return self._of_photographs(walks if kind is SubjectKind.ROW else _once_each(walks))
 
     def _without_rows(self) -> Explanation:
         """A photograph's FileMaker UUID that no row of the export has (any more)."""
@@ -196,7 +196,7 @@ class _Explaining:
         further = [row["key"] for row in keys if row["kind"] == "original" and row["key"] not in keys_of_images]
         return self._of_photographs(self._walks(images=[image.id for image in images], keys=further))
 
-    def _of_photographs(self, walks: Sequence[Walk], further: Iterable[Found] = ()) -> Explanation:
+    def _of_photographs(self, walks: Sequence[HopWalk], further: Iterable[Found] = ()) -> Explanation:
         shown = sum(one.visible for one in walks)
         patients = tuple(dict.fromkeys(one.patient for one in walks if one.patient))
         headline = " ".join(map(wording.headline_of, walks[:3]))
@@ -277,17 +277,17 @@ class _Explaining:
 
     def _walks(
         self, rows: Sequence[int] = (), images: Sequence[UUID] = (), keys: Sequence[str] = ()
-    ) -> tuple[Walk, ...]:
+    ) -> tuple[HopWalk, ...]:
         return tuple(map(walk, self._records.photographs(rows, images, keys, self._store)))
 
     def _answer(
         self,
         headline: str,
-        walks: Sequence[Walk],
+        walks: Sequence[HopWalk],
         *,
         patients: Sequence[UUID] = (),
         visible: int = 0,
-        reasons: Sequence[Reason] = (),
+        reasons: Sequence[HiddenReason] = (),
         further: Iterable[Found] = (),
         tenures: Sequence[Tenure] = (),
     ) -> Explanation:
@@ -303,7 +303,11 @@ class _Explaining:
             walks=tuple(walks),
             visible=visible,
             reasons=tuple(reasons),
-            amiss=tuple(wording.amiss(walks, patients if self._subject.kind in (Kind.PATIENT, Kind.CONTACT) else None)),
+            amiss=tuple(
+                wording.amiss(
+                    walks, patients if self._subject.kind in (SubjectKind.PATIENT, SubjectKind.CONTACT) else None
+                )
+            ),
             findings=tuple(_with_report(one, recorded) for one in found),
             report_only=tuple(pair for pair in recorded if pair not in seen),
             tenures=tuple(tenures),
@@ -315,7 +319,7 @@ class _Explaining:
             },
         )
 
-    def _findings(self, walks: Sequence[Walk], further: Iterable[Found]) -> list[Found]:
+    def _findings(self, walks: Sequence[HopWalk], further: Iterable[Found]) -> list[Found]:
         """Each once: what hides something first, then by how bad it is."""
         found = {(one.finding, one.subject): one for one in further}
         for one in walks:
@@ -333,7 +337,7 @@ class _Explaining:
         return Found(finding, subject, said, command, after_remedy=after_remedy or finding in wording.TAKEN_IN_BY)
 
     def _recorded(
-        self, walks: Sequence[Walk], found: Sequence[Found], patients: Sequence[UUID]
+        self, walks: Sequence[HopWalk], found: Sequence[Found], patients: Sequence[UUID]
     ) -> dict[tuple[str, str], Any]:
         subjects = {str(self._subject), *(one.subject for one in found), *(f"patient {one}" for one in patients)}
         for one in walks:
@@ -347,12 +351,12 @@ def _changes(tenures: Sequence[Tenure]) -> Sequence[Tenure]:
     return tenures if len(tenures) > 1 or any(one.ended_at or one.settled for one in tenures) else ()
 
 
-def _once_each(walks: Iterable[Walk]) -> list[Walk]:
+def _once_each(walks: Iterable[HopWalk]) -> list[HopWalk]:
     """A further row that says the same as the first of its recid is no further photograph."""
     return [one for one in walks if not (row := one.photograph.row) or row.contradicted or not row.repeated]
 
 
-def _subjects_of(one: Walk) -> Iterable[str]:
+def _subjects_of(one: HopWalk) -> Iterable[str]:
     photograph = one.photograph
     row, image = photograph.row, photograph.image
     if row is not None:

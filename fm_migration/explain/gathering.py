@@ -20,7 +20,16 @@ from fm_migration.clinic import contract
 from fm_migration.clinic.link_columns import find_link_columns
 from fm_migration.errors import FmMigrationError
 from fm_migration.explain import sql
-from fm_migration.explain.known import Home, Image, Photograph, Presence, Row, Stored, Tenure, World
+from fm_migration.explain.known import (
+    Home,
+    KnownClinic,
+    KnownImage,
+    KnownPhotograph,
+    KnownRow,
+    Presence,
+    Stored,
+    Tenure,
+)
 from fm_migration.ledger import identity
 from fm_migration.ledger.sql import Script
 from fm_migration.linking import following
@@ -55,9 +64,9 @@ class Records:
         return self.ask("moments")[0]
 
     @cached_property
-    def world(self) -> World:
+    def world(self) -> KnownClinic:
         moments = self.moments
-        return World(
+        return KnownClinic(
             export_read_at=moments["export_read_at"],
             listed_at=moments["listed_at"],
             prefixes=tuple(moments["prefixes"]),
@@ -134,10 +143,10 @@ class Records:
 
     # --- photographs ---------------------------------------------------------------------------------------------
 
-    def rows(self, numbers: Collection[int]) -> dict[int, Row]:
+    def rows(self, numbers: Collection[int]) -> dict[int, KnownRow]:
         if not numbers:
             return {}
-        return {row["row_number"]: Row(**row) for row in self.ask("rows", rows=numbers)}
+        return {row["row_number"]: KnownRow(**row) for row in self.ask("rows", rows=numbers)}
 
     def images(
         self,
@@ -148,7 +157,7 @@ class Records:
         batches: Collection[UUID] = (),
         thumbnail_keys: Collection[str] = (),
         photos: Collection[str] = (),
-    ) -> list[Image]:
+    ) -> list[KnownImage]:
         """Every image that any of these names, the best first: on a living patient's record, with a thumbnail."""
         asked = {
             "ids": ids, "filemaker_ids": filemaker_ids, "keys": keys, "batches": batches,
@@ -156,13 +165,13 @@ class Records:
         }  # fmt: skip
         if not any(asked.values()):
             return []
-        return [Image(**row) for row in self.ask("images", **asked)]
+        return [KnownImage(**row) for row in self.ask("images", **asked)]
 
     def objects(self, keys: Iterable[str | None]) -> dict[str, Stored]:
         asked = {key for key in keys if key}
         return {row["key"]: Stored(**row) for row in self.ask("objects", keys=asked)} if asked else {}
 
-    def rows_of(self, images: Sequence[Image]) -> dict[UUID, int]:
+    def rows_of(self, images: Sequence[KnownImage]) -> dict[UUID, int]:
         """The row of the export that each image shows, as it was recognised.
 
         One that no plan has seen yet: by its FileMaker UUID, or by its key's recid. What somebody uploaded by hand
@@ -194,7 +203,7 @@ class Records:
         images: Collection[UUID] = (),
         keys: Collection[str] = (),
         store: ObjectStore | None = None,
-    ) -> list[Photograph]:
+    ) -> list[KnownPhotograph]:
         """One photograph for each row, for each image that shows none of these rows, and for each further object.
 
         Doubles of an image that shows one of the rows do not count again.
@@ -217,8 +226,8 @@ class _Gathering:
         self._row_of = records.rows_of(asked)
         self._rows = records.rows({*rows, *self._row_of.values()})
         self._by_id = {image.id: image for image in (*asked, *self._candidates())}
-        self._by_key: dict[str, list[Image]] = defaultdict(list)
-        self._by_photo: dict[str, list[Image]] = defaultdict(list)
+        self._by_key: dict[str, list[KnownImage]] = defaultdict(list)
+        self._by_photo: dict[str, list[KnownImage]] = defaultdict(list)
         missing_keys = {image.key for image in self._by_id.values()}
         photos = {image.photo for image in self._by_id.values() if image.photo}
         for image in records.images(keys=missing_keys, photos=photos):
@@ -227,7 +236,7 @@ class _Gathering:
             if image.photo:
                 self._by_photo[image.photo].append(image)
 
-    def _candidates(self) -> list[Image]:
+    def _candidates(self) -> list[KnownImage]:
         rows = self._rows.values()
         return self._records.images(
             ids={row.planned_image for row in rows if row.planned_image},
@@ -235,18 +244,20 @@ class _Gathering:
             keys={key for key in (*(row.original for row in rows), *self._asked_keys) if key},
         )
 
-    def run(self) -> list[Photograph]:
+    def run(self) -> list[KnownPhotograph]:
         photographs = [self._of_row(self._rows[number]) for number in self._asked_rows if number in self._rows]
         photographs += self._of_images({p.image.id for p in photographs if p.image})
         shown_keys = {photograph.key for photograph in photographs}
-        photographs += [Photograph(self._records.world, key=key) for key in self._asked_keys if key not in shown_keys]
+        photographs += [
+            KnownPhotograph(self._records.world, key=key) for key in self._asked_keys if key not in shown_keys
+        ]
         return self._completed(photographs)
 
-    def _of_row(self, row: Row) -> Photograph:
+    def _of_row(self, row: KnownRow) -> KnownPhotograph:
         image = self._image_of(row)
-        return Photograph(self._records.world, row=row, image=image, key=image.key if image else row.original)
+        return KnownPhotograph(self._records.world, row=row, image=image, key=image.key if image else row.original)
 
-    def _image_of(self, row: Row) -> Image | None:
+    def _image_of(self, row: KnownRow) -> KnownImage | None:
         """The image that shows a row: the plan's; of those that no plan has seen, by FileMaker UUID, or by key."""
         if row.repeated:
             return None
@@ -261,7 +272,7 @@ class _Gathering:
         ]
         return same_key[0] if same_key else None
 
-    def _of_images(self, shown: set[UUID]) -> list[Photograph]:
+    def _of_images(self, shown: set[UUID]) -> list[KnownPhotograph]:
         """Images that none of the rows shows: of other rows, uploaded by hand, left by earlier runs, or doubles."""
         found = []
         for image in (self._by_id[one] for one in self._asked_images if one in self._by_id):
@@ -270,10 +281,12 @@ class _Gathering:
             own = self._image_of(row) if row else None
             double_of = own.id if own is not None and own.id != image.id else None
             if image.id not in shown and double_of not in shown:
-                found.append(Photograph(self._records.world, row=row, image=image, key=image.key, double_of=double_of))
+                found.append(
+                    KnownPhotograph(self._records.world, row=row, image=image, key=image.key, double_of=double_of)
+                )
         return found
 
-    def _completed(self, photographs: list[Photograph]) -> list[Photograph]:
+    def _completed(self, photographs: list[KnownPhotograph]) -> list[KnownPhotograph]:
         """With what only the ids of all of them together can be asked for."""
         records = self._records
         owners = [p.image.owner for p in photographs if p.image and p.image.of_patients and not p.image.owner_lives]
@@ -288,8 +301,8 @@ class _Gathering:
         return [self._complete(photograph, world, homes, objects) for photograph in photographs]
 
     def _complete(
-        self, photograph: Photograph, world: World, homes: dict[Contact, Home], objects: dict[str, Stored]
-    ) -> Photograph:
+        self, photograph: KnownPhotograph, world: KnownClinic, homes: dict[Contact, Home], objects: dict[str, Stored]
+    ) -> KnownPhotograph:
         image, row = photograph.image, photograph.row
         contact = homes.get((row.contact, row.written), Home()) if row and row.contact else Home()
         owner = homes.get((image.owner, None), Home()) if image and image.owner else Home()
@@ -307,14 +320,16 @@ class _Gathering:
             doubles=tuple(one.id for one in others),
         )
 
-    def _doubles_of(self, image: Image) -> list[Image]:
+    def _doubles_of(self, image: KnownImage) -> list[KnownImage]:
         """Other images of the same photograph; of those that no plan has seen, of the same object."""
         same = [*self._by_photo.get(image.photo or "", ())]
         same += [one for one in self._by_key.get(image.key, ()) if one.photo is None or image.photo is None]
         return [one for one in same if one.id != image.id and not one.by_hand]
 
 
-def _presence(key: str | None, objects: dict[str, Stored], world: World, image: Image | None = None) -> Presence:
+def _presence(
+    key: str | None, objects: dict[str, Stored], world: KnownClinic, image: KnownImage | None = None
+) -> Presence:
     """By the newest listing. What it could not have seen yet, and what it does not look at, is unknown."""
     stored = objects.get(key or "")
     if stored is not None:
@@ -333,7 +348,7 @@ class _Asking:
         self._layout = KeyLayout(settings.dump_prefixes, settings.exports_prefixes)
         self._dump_prefixes = settings.dump_prefixes
 
-    def refine(self, photographs: list[Photograph]) -> list[Photograph]:
+    def refine(self, photographs: list[KnownPhotograph]) -> list[KnownPhotograph]:
         keys = {key for p in photographs for key in (p.key, p.image.thumbnail_key if p.image else None) if key}
         if len(keys) > MOST_ASKED or len(photographs) > MOST_ASKED:
             return photographs
@@ -352,7 +367,7 @@ class _Asking:
             return Presence.GONE
         return Presence.THERE
 
-    def _refined(self, photograph: Photograph, there: dict[str, Presence]) -> Photograph:
+    def _refined(self, photograph: KnownPhotograph, there: dict[str, Presence]) -> KnownPhotograph:
         row, image = photograph.row, photograph.image
         unlisted = None
         if photograph.key is None and row is not None and row.recid is not None:

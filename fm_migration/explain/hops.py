@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
-from fm_migration.explain.known import Home, Image, Photograph, Presence, Stored
+from fm_migration.explain.known import Home, KnownImage, KnownPhotograph, Presence, Stored
 from fm_migration.filemaker.problems import Problem
 from fm_migration.linking.placing import UNSUPPORTED
-from fm_migration.linking.states import State
+from fm_migration.linking.states import PhotographState
 from fm_migration.report.classes import FindingClass
 
 #: Problems of a row that keep it from being linked and have a hop or a sentence of their own.
@@ -64,11 +64,11 @@ class Hop:
 
 
 @dataclass(frozen=True)
-class Walk:
+class HopWalk:
     """The way of one photograph, hop by hop."""
 
     subject: str
-    photograph: Photograph
+    photograph: KnownPhotograph
     hops: tuple[Hop, ...]
 
     @property
@@ -97,21 +97,21 @@ class Walk:
         return month or (photograph.row.month if photograph.row else None) or "undated"
 
 
-def walk(photograph: Photograph) -> Walk:
+def walk(photograph: KnownPhotograph) -> HopWalk:
     """The six hops of a photograph."""
     hops = (
         _row_hop(photograph),
         _object_hop(photograph),
         _patient_hop(photograph),
     )
-    return Walk(
+    return HopWalk(
         _subject(photograph),
         photograph,
         (*hops, _batch_hop(photograph, hops), _image_hop(photograph), _thumbnail_hop(photograph)),
     )
 
 
-def _subject(photograph: Photograph) -> str:
+def _subject(photograph: KnownPhotograph) -> str:
     if photograph.image is not None and (photograph.row is None or photograph.double_of):
         return f"image {photograph.image.id}"
     if photograph.row is not None:
@@ -119,7 +119,7 @@ def _subject(photograph: Photograph) -> str:
     return f"object {photograph.key}"
 
 
-def _shows(photograph: Photograph) -> bool:
+def _shows(photograph: KnownPhotograph) -> bool:
     image = photograph.image
     return image is not None and image.owner_lives and photograph.presence is not Presence.GONE
 
@@ -127,7 +127,7 @@ def _shows(photograph: Photograph) -> bool:
 # --- the hops -----------------------------------------------------------------------------------------------------
 
 
-def _row_hop(photograph: Photograph) -> Hop:
+def _row_hop(photograph: KnownPhotograph) -> Hop:
     row = photograph.row
     if row is None:
         return _hop_without_row(photograph)
@@ -158,7 +158,7 @@ def _keeps_from_linking(problem: Problem) -> bool:
     return problem.blocks_linking and problem not in _SAID_OTHERWISE
 
 
-def _hop_without_row(photograph: Photograph) -> Hop:
+def _hop_without_row(photograph: KnownPhotograph) -> Hop:
     image, world, stored = photograph.image, photograph.world, photograph.stored
     if world.export_read_at is None:
         return Hop(HopName.ROW, HopState.UNKNOWN, "no export was read yet", hides=image is None)
@@ -175,7 +175,7 @@ def _hop_without_row(photograph: Photograph) -> Hop:
     return Hop(HopName.ROW, HopState.BROKEN, said, FindingClass.OBJECT_WITHOUT_ROW, subject, hides=True)
 
 
-def _object_hop(photograph: Photograph) -> Hop:
+def _object_hop(photograph: KnownPhotograph) -> Hop:
     if photograph.key is None:
         return _hop_without_key(photograph)
     if photograph.presence is Presence.GONE:
@@ -187,7 +187,7 @@ def _object_hop(photograph: Photograph) -> Hop:
     return _hop_of_a_present_object(photograph, photograph.stored)
 
 
-def _hop_of_a_present_object(photograph: Photograph, stored: Stored) -> Hop:
+def _hop_of_a_present_object(photograph: KnownPhotograph, stored: Stored) -> Hop:
     image, subject = photograph.image, f"object {stored.key}"
     said = f"{stored.key}, {stored.size:,} bytes"
     if stored.size == 0:
@@ -208,12 +208,12 @@ def _hop_of_a_present_object(photograph: Photograph, stored: Stored) -> Hop:
     return Hop(HopName.OBJECT, HopState.OK, said)
 
 
-def _is_unsupported(photograph: Photograph, stored: Stored) -> bool:
+def _is_unsupported(photograph: KnownPhotograph, stored: Stored) -> bool:
     row = photograph.row
-    return stored.extension in UNSUPPORTED or (row is not None and row.state == State.UNSUPPORTED_FILE)
+    return stored.extension in UNSUPPORTED or (row is not None and row.state == PhotographState.UNSUPPORTED_FILE)
 
 
-def _hop_without_key(photograph: Photograph) -> Hop:
+def _hop_without_key(photograph: KnownPhotograph) -> Hop:
     """A row for which no original was ever listed."""
     row = photograph.row
     subject = row.subject if row else None
@@ -226,7 +226,7 @@ def _hop_without_key(photograph: Photograph) -> Hop:
     return Hop(HopName.OBJECT, HopState.BROKEN, said, FindingClass.ROW_WITHOUT_OBJECT, subject, hides=True)
 
 
-def _hop_of_a_missing_object(photograph: Photograph) -> Hop:
+def _hop_of_a_missing_object(photograph: KnownPhotograph) -> Hop:
     stored, image = photograph.stored, photograph.image
     if stored is None:
         said = f"{photograph.key} is not in the bucket, and no listing has ever seen it"
@@ -242,7 +242,7 @@ def _hop_of_a_missing_object(photograph: Photograph) -> Hop:
     return Hop(HopName.OBJECT, HopState.BROKEN, said, finding, subject, hides=True)
 
 
-def _hop_of_an_unlisted_object(photograph: Photograph) -> Hop:
+def _hop_of_an_unlisted_object(photograph: KnownPhotograph) -> Hop:
     world, image, key = photograph.world, photograph.image, photograph.key
     if world.listed_at is None:
         return Hop(HopName.OBJECT, HopState.UNKNOWN, f"{key}; the bucket was never listed")
@@ -253,7 +253,7 @@ def _hop_of_an_unlisted_object(photograph: Photograph) -> Hop:
     return Hop(HopName.OBJECT, HopState.UNKNOWN, said, FindingClass.TOO_NEW, subject)
 
 
-def _patient_hop(photograph: Photograph) -> Hop:
+def _patient_hop(photograph: KnownPhotograph) -> Hop:
     row, image = photograph.row, photograph.image
     if row is not None and row.contact is not None:
         return _hop_to(photograph, photograph.contact, row.subject, "the row")
@@ -273,7 +273,7 @@ _WAYS = {
 }
 
 
-def _hop_to(photograph: Photograph, home: Home, subject: str, whose: str) -> Hop:
+def _hop_to(photograph: KnownPhotograph, home: Home, subject: str, whose: str) -> Hop:
     world, hidden = photograph.world, not _shows(photograph)
     if home.ambiguous:
         finding = FindingClass.AMBIGUOUS_PATIENT if whose == "the row" else FindingClass.LINK_AMBIGUOUS
@@ -317,12 +317,12 @@ def _said_of_doubt(home: Home, whose: str) -> str:
     return f"the FileMaker id that {whose} names has passed to a patient who was known before, not to a new one"
 
 
-def _unplaced(photograph: Photograph) -> bool:
+def _unplaced(photograph: KnownPhotograph) -> bool:
     """Whether not knowing the patient is why it hides: it has no image, or one on a record of nobody."""
     return photograph.image is None or not photograph.image.owner_lives
 
 
-def _batch_hop(photograph: Photograph, before: Sequence[Hop]) -> Hop:
+def _batch_hop(photograph: KnownPhotograph, before: Sequence[Hop]) -> Hop:
     image = photograph.image
     if image is None:
         return _hop_without_image(photograph, before)
@@ -338,7 +338,7 @@ def _batch_hop(photograph: Photograph, before: Sequence[Hop]) -> Hop:
     return Hop(HopName.BATCH, HopState.OK, f"batch {image.batch}")
 
 
-def _hop_of_a_stale_batch(photograph: Photograph, image: Image) -> Hop:
+def _hop_of_a_stale_batch(photograph: KnownPhotograph, image: KnownImage) -> Hop:
     subject, world, owner = f"batch {image.batch}", photograph.world, photograph.owner
     if world.reimport is not None:
         said = f"batch {image.batch} belongs to a patient who was removed, or is not there yet in a re-import"
@@ -365,10 +365,10 @@ def finding_of_gone(owner: Home, given: bool) -> FindingClass:
     return FindingClass.GIVEN_BATCH_LOST if given and lost else FindingClass.BATCH_WITHOUT_PATIENT
 
 
-def _hop_of_another_record(photograph: Photograph, image: Image, named: UUID) -> Hop:
+def _hop_of_another_record(photograph: KnownPhotograph, image: KnownImage, named: UUID) -> Hop:
     row, world = photograph.row, photograph.world
     said = f"batch {image.batch} is on the record of patient {image.owner}, and the row names {named}"
-    pending = row is not None and row.state == State.LINKED and row.planned_batch not in (None, image.batch)
+    pending = row is not None and row.state == PhotographState.LINKED and row.planned_batch not in (None, image.batch)
     if pending and not world.plan_applied:
         subject = row.subject if row else None
         return Hop(
@@ -382,7 +382,7 @@ def _hop_of_another_record(photograph: Photograph, image: Image, named: UUID) ->
     return Hop(HopName.BATCH, HopState.REMARK, said, FindingClass.PLACED_BY_STAFF, f"image {image.id}")
 
 
-def _hop_without_image(photograph: Photograph, before: Sequence[Hop]) -> Hop:
+def _hop_without_image(photograph: KnownPhotograph, before: Sequence[Hop]) -> Hop:
     if any(hop.hides for hop in before):
         return Hop(HopName.BATCH, HopState.NONE, "it has got no image in the app")
     row, world = photograph.row, photograph.world
@@ -393,7 +393,7 @@ def _hop_without_image(photograph: Photograph, before: Sequence[Hop]) -> Hop:
         return Hop(HopName.BATCH, HopState.REMARK, said, FindingClass.REMOVED_BY_STAFF, row.subject, hides=True)
     if world.plan is None:
         said = "no plan was made yet, so it has no image in the app"
-    elif row is not None and row.state == State.BEYOND_LIMIT:
+    elif row is not None and row.state == PhotographState.BEYOND_LIMIT:
         said = "the newest plan was limited to fewer photographs"
     elif world.plan_applied:
         said = f"it has no image in the app, and plan {world.plan}, which is applied, does not make one"
@@ -405,7 +405,7 @@ def _hop_without_image(photograph: Photograph, before: Sequence[Hop]) -> Hop:
     return Hop(HopName.BATCH, HopState.BROKEN, said, FindingClass.NOT_APPLIED, subject, hides=True)
 
 
-def _image_hop(photograph: Photograph) -> Hop:
+def _image_hop(photograph: KnownPhotograph) -> Hop:
     image, row = photograph.image, photograph.row
     if row is not None and row.contradicting is not None:
         said = f"image {row.contradicting} is {row.shows} by its object, or by what was known of it before, and "
@@ -425,7 +425,7 @@ def _image_hop(photograph: Photograph) -> Hop:
     return Hop(HopName.IMAGE, HopState.OK, f"image {image.id}")
 
 
-def _thumbnail_hop(photograph: Photograph) -> Hop:
+def _thumbnail_hop(photograph: KnownPhotograph) -> Hop:
     image = photograph.image
     if image is None:
         return Hop(HopName.THUMBNAIL, HopState.NONE, "there is none")
@@ -455,10 +455,10 @@ def _thumbnail_hop(photograph: Photograph) -> Hop:
 
 
 #: Thumbnails are made of these photographs only.
-_MADE_OF = frozenset({State.LINKED.value, State.PLACED_BY_STAFF.value})
+_MADE_OF = frozenset({PhotographState.LINKED.value, PhotographState.PLACED_BY_STAFF.value})
 
 
-def _hop_without_thumbnail(photograph: Photograph, image: Image) -> Hop:
+def _hop_without_thumbnail(photograph: KnownPhotograph, image: KnownImage) -> Hop:
     if image.thumbnail_state in ("unreadable", "not_an_image"):
         return Hop(HopName.THUMBNAIL, HopState.NONE, f"there cannot be one: {image.thumbnail_reason or 'no picture'}")
     if image.thumbnail_undone:

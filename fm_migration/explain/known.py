@@ -8,7 +8,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from uuid import UUID
 
-from fm_migration.linking.states import State
+from fm_migration.linking.states import PhotographState
 
 
 class Presence(StrEnum):
@@ -20,7 +20,7 @@ class Presence(StrEnum):
 
 
 @dataclass(frozen=True)
-class Row:
+class KnownRow:
     """A row of the export, and what the newest plan says of it."""
 
     row_number: int
@@ -60,11 +60,11 @@ class Row:
     @property
     def unsettled(self) -> bool:
         """It hangs where it should not, and nobody can tell for certain whose that batch is."""
-        return self.state == State.AMBIGUOUS_PATIENT and self.home != "ambiguous"
+        return self.state == PhotographState.AMBIGUOUS_PATIENT and self.home != "ambiguous"
 
 
 @dataclass(frozen=True)
-class Image:
+class KnownImage:
     """An image of the app, its batch, and what we know of its thumbnail."""
 
     id: UUID
@@ -151,7 +151,7 @@ class Tenure:
 
 
 @dataclass(frozen=True)
-class World:
+class KnownClinic:
     """As of when all of it holds."""
 
     export_read_at: datetime | None
@@ -169,12 +169,12 @@ class World:
 
 
 @dataclass(frozen=True)
-class Photograph:
+class KnownPhotograph:
     """All that is known of one photograph."""
 
-    world: World
-    row: Row | None = None
-    image: Image | None = None
+    world: KnownClinic
+    row: KnownRow | None = None
+    image: KnownImage | None = None
     #: Its original, and whether the bucket has it.
     key: str | None = None
     stored: Stored | None = None

@@ -19,7 +19,7 @@ _UUID = re.compile(r"\{?([0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-
 _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
-class Kind(StrEnum):
+class SubjectKind(StrEnum):
     """What can be asked about. `photograph`: by its FileMaker UUID; `contact`: a patient by their FileMaker id."""
 
     PATIENT = "patient"
@@ -38,7 +38,7 @@ class Kind(StrEnum):
 class Subject:
     """One thing to explain."""
 
-    kind: Kind
+    kind: SubjectKind
     name: str
 
     def __str__(self) -> str:
@@ -78,28 +78,30 @@ def recognise(asked: str, records: Records) -> Subject:
     )
 
 
-def _kind_of(words: str) -> Kind | None:
+def _kind_of(words: str) -> SubjectKind | None:
     first, _, rest = words.partition(" ")
-    return Kind(first.lower()) if rest.strip() and first.lower() in set(Kind) else None
+    return SubjectKind(first.lower()) if rest.strip() and first.lower() in set(SubjectKind) else None
 
 
 def _named(words: str, records: Records) -> Iterator[Subject]:
     """A subject whose kind stands before it."""
     kind, name = _kind_of(words), words.partition(" ")[2].strip()
-    if kind in (Kind.OBJECT, Kind.THUMBNAIL):
+    if kind in (SubjectKind.OBJECT, SubjectKind.THUMBNAIL):
         yield from _keys(name, records)
-    elif kind is Kind.RECID:
+    elif kind is SubjectKind.RECID:
         yield from _recids(name, records)
-    elif kind is Kind.ROW:
+    elif kind is SubjectKind.ROW:
         if _NUMBER.fullmatch(name) and records.ask("rows_named", rows=[int(name)], recids=(), image_ids=()):
-            yield Subject(Kind.ROW, str(int(name)))
-    elif kind is Kind.LINK:
+            yield Subject(SubjectKind.ROW, str(int(name)))
+    elif kind is SubjectKind.LINK:
         if records.link(name) is not None:
-            yield Subject(Kind.LINK, name)
+            yield Subject(SubjectKind.LINK, name)
     elif kind is not None and (one := _as_uuid(name)) is not None:
         could_be = list(_uuids(one, records))
         same = [subject for subject in could_be if subject.kind is kind]
-        persons = [subject for subject in could_be if {kind, subject.kind} == {Kind.PATIENT, Kind.CONTACT}]
+        persons = [
+            subject for subject in could_be if {kind, subject.kind} == {SubjectKind.PATIENT, SubjectKind.CONTACT}
+        ]
         yield from same or persons
 
 
@@ -119,12 +121,12 @@ def _as_uuid(words: str) -> UUID | None:
 
 
 #: A former UUID and a FileMaker id are looked for where it is nobody's present UUID.
-_KINDS: tuple[tuple[str, Kind], ...] = (
-    ("patient", Kind.PATIENT),
-    ("contact", Kind.CONTACT),
-    ("batch", Kind.BATCH),
-    ("image", Kind.IMAGE),
-    ("photograph", Kind.PHOTOGRAPH),
+_KINDS: tuple[tuple[str, SubjectKind], ...] = (
+    ("patient", SubjectKind.PATIENT),
+    ("contact", SubjectKind.CONTACT),
+    ("batch", SubjectKind.BATCH),
+    ("image", SubjectKind.IMAGE),
+    ("photograph", SubjectKind.PHOTOGRAPH),
 )
 
 
@@ -132,7 +134,7 @@ def _uuids(one: UUID, records: Records) -> Iterator[Subject]:
     (meanings,) = records.ask("meanings", id=one)
     found = [Subject(kind, str(one)) for name, kind in _KINDS if meanings[name]]
     if meanings["former"] and not (meanings["patient"] or meanings["contact"]):
-        found.append(Subject(Kind.PATIENT, str(one)))
+        found.append(Subject(SubjectKind.PATIENT, str(one)))
     yield from found
 
 
@@ -144,21 +146,21 @@ def _recids(number: str, records: Records) -> Iterator[Subject]:
     others = as_written or records.ask("rows_like", recid=number)
     if others:
         rows = records.rows([row["row_number"] for row in others])
-        yield from (Subject(Kind.RECID, recid) for recid in sorted({row.recid or "" for row in rows.values()}))
+        yield from (Subject(SubjectKind.RECID, recid) for recid in sorted({row.recid or "" for row in rows.values()}))
     elif keys := records.ask("keys_named", recids=[number], keys=(), image_ids=()):
         originals = [row["key"] for row in keys if row["kind"] == "original"]
-        yield Subject(Kind.OBJECT, originals[0] if originals else keys[0]["key"])
+        yield Subject(SubjectKind.OBJECT, originals[0] if originals else keys[0]["key"])
 
 
 def _keys(name: str, records: Records) -> Iterator[Subject]:
     """A key, or the name of an object without its folders."""
     listed = records.ask("keys_named", keys=[name], recids=(), image_ids=())
     if listed:
-        yield Subject(Kind.THUMBNAIL if listed[0]["kind"] == "thumbnail" else Kind.OBJECT, name)
+        yield Subject(SubjectKind.THUMBNAIL if listed[0]["kind"] == "thumbnail" else SubjectKind.OBJECT, name)
     elif records.images(keys=[name]):
-        yield Subject(Kind.OBJECT, name)
+        yield Subject(SubjectKind.OBJECT, name)
     elif records.images(thumbnail_keys=[name]):
-        yield Subject(Kind.THUMBNAIL, name)
+        yield Subject(SubjectKind.THUMBNAIL, name)
     else:
         for row in records.ask("keys_ending", name=name):
-            yield Subject(Kind.THUMBNAIL if row["kind"] == "thumbnail" else Kind.OBJECT, row["key"])
+            yield Subject(SubjectKind.THUMBNAIL if row["kind"] == "thumbnail" else SubjectKind.OBJECT, row["key"])

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from fm_migration.explain.answers import Reason
-from fm_migration.explain.hops import HopName, HopState, Walk, said_of_gone
-from fm_migration.explain.known import Home, World
+from fm_migration.explain.answers import HiddenReason
+from fm_migration.explain.hops import HopName, HopState, HopWalk, said_of_gone
+from fm_migration.explain.known import Home, KnownClinic
 from fm_migration.report.classes import FindingClass
 
 _IMPORT = "dg launch --job import_photographs"
@@ -73,7 +73,7 @@ _BECAUSE = {
 }
 
 
-def headline_of(one: Walk) -> str:
+def headline_of(one: HopWalk) -> str:
     """What is the matter with one photograph, in a sentence."""
     broken, name = one.first_broken, _capitalised(one.subject)
     image = one.photograph.image
@@ -97,7 +97,9 @@ _NAMES = {
 }
 
 
-def said_of_batch(facts: Mapping[str, Any], home: Home, world: World, shown: int, reasons: Sequence[Reason]) -> str:
+def said_of_batch(
+    facts: Mapping[str, Any], home: Home, world: KnownClinic, shown: int, reasons: Sequence[HiddenReason]
+) -> str:
     has = f"{facts['has']:,} images"
     if not facts["of_patients"]:
         return f"belongs to something else than a patient, so no gallery shows its {has}."
@@ -118,12 +120,12 @@ def _capitalised(subject: str) -> str:
     return subject[:1].upper() + subject[1:]
 
 
-def shows_at(one: Walk, patients: Sequence[UUID]) -> bool:
+def shows_at(one: HopWalk, patients: Sequence[UUID]) -> bool:
     image = one.photograph.image
     return one.visible and image is not None and image.owner in patients
 
 
-def reasons(walks: Iterable[Walk], patients: Sequence[UUID] | None) -> list[Reason]:
+def reasons(walks: Iterable[HopWalk], patients: Sequence[UUID] | None) -> list[HiddenReason]:
     """Why photographs are not visible (in the galleries of `patients`), the commonest reason first."""
     groups: dict[tuple[HopName, FindingClass | None, str], list[str]] = defaultdict(list)
     for one in walks:
@@ -133,7 +135,7 @@ def reasons(walks: Iterable[Walk], patients: Sequence[UUID] | None) -> list[Reas
     return _sorted(groups)
 
 
-def amiss(walks: Iterable[Walk], patients: Sequence[UUID] | None) -> list[Reason]:
+def amiss(walks: Iterable[HopWalk], patients: Sequence[UUID] | None) -> list[HiddenReason]:
     """What is the matter with photographs that are visible all the same, the commonest first."""
     groups: dict[tuple[HopName, FindingClass | None, str], list[str]] = defaultdict(list)
     for one in walks:
@@ -144,12 +146,12 @@ def amiss(walks: Iterable[Walk], patients: Sequence[UUID] | None) -> list[Reason
     return _sorted(groups)
 
 
-def _sorted(groups: Mapping[tuple[HopName, FindingClass | None, str], list[str]]) -> list[Reason]:
-    found = [Reason(*key, tuple(subjects)) for key, subjects in groups.items()]
+def _sorted(groups: Mapping[tuple[HopName, FindingClass | None, str], list[str]]) -> list[HiddenReason]:
+    found = [HiddenReason(*key, tuple(subjects)) for key, subjects in groups.items()]
     return sorted(found, key=lambda reason: -reason.photographs)
 
 
-def _reason(one: Walk, patients: Sequence[UUID] | None) -> tuple[HopName, FindingClass | None, str]:
+def _reason(one: HopWalk, patients: Sequence[UUID] | None) -> tuple[HopName, FindingClass | None, str]:
     if one.visible:
         hop = next(hop for hop in one.hops if hop.name is HopName.BATCH)
         return HopName.BATCH, hop.finding or FindingClass.PLACED_BY_STAFF, _BECAUSE[FindingClass.PLACED_BY_STAFF]
@@ -172,7 +174,7 @@ def _reason(one: Walk, patients: Sequence[UUID] | None) -> tuple[HopName, Findin
     return broken.name, finding, _BECAUSE.get(finding, broken.said) if finding else broken.said
 
 
-def command(finding: FindingClass, world: World, month: str) -> str | None:
+def command(finding: FindingClass, world: KnownClinic, month: str) -> str | None:
     if finding is FindingClass.NOT_APPLIED and world.plan is not None and not world.plan_applied:
         # A plan that waits for a person has to be looked at first.
         return "fm-migration plans" if world.plan_doubts else "dg launch --assets image_batches"

@@ -72,7 +72,7 @@ class Profiles:
 
 
 @dataclass(frozen=True)
-class Layout:
+class ColumnLayout:
     """The columns of one file."""
 
     profile: str
@@ -104,7 +104,9 @@ def load_profiles(path: Path | None = None) -> Profiles:
     return _extended(built_in_profiles(), data, path.name)
 
 
-def recognise(rows: Rows, profiles: Profiles, header: bool | None = None, profile: str | None = None) -> Layout | None:
+def recognise(
+    rows: Rows, profiles: Profiles, header: bool | None = None, profile: str | None = None
+) -> ColumnLayout | None:
     """The layout of a file whose first records are `rows`, or None if nothing fits."""
     if not rows:
         return None
@@ -116,7 +118,7 @@ def recognise(rows: Rows, profiles: Profiles, header: bool | None = None, profil
 
 def identify(
     rows: Rows, profiles: Profiles, name: str, header: bool | None = None, profile: str | None = None
-) -> Layout:
+) -> ColumnLayout:
     """As `recognise`, but a file that does not fit is refused with what was found and what was expected."""
     candidates = _candidates(profiles, profile)
     if not candidates:
@@ -149,7 +151,7 @@ def _is_header(cells: Sequence[str], profiles: Profiles) -> bool:
     return known >= 2 and not any(_UUID.fullmatch(cell) or _DATE.fullmatch(cell) for cell in cells)
 
 
-def _by_headings(cells: Sequence[str], profiles: Profiles, candidates: Sequence[Profile]) -> Layout | None:
+def _by_headings(cells: Sequence[str], profiles: Profiles, candidates: Sequence[Profile]) -> ColumnLayout | None:
     fields = [profiles.field_of(cell) for cell in cells]
     named = [name for name in fields if name is not None and name != "ignored"]
     if None in fields or len(set(named)) < len(named):
@@ -159,17 +161,17 @@ def _by_headings(cells: Sequence[str], profiles: Profiles, candidates: Sequence[
     if found is None:
         return None
     positions = {name: at for at, name in enumerate(fields) if name is not None and name != "ignored"}
-    return Layout(found.name, positions, len(cells), tuple(cells))
+    return ColumnLayout(found.name, positions, len(cells), tuple(cells))
 
 
-def _by_position(rows: Rows, candidates: Sequence[Profile]) -> Layout | None:
+def _by_position(rows: Rows, candidates: Sequence[Profile]) -> ColumnLayout | None:
     fitting = [known for known in candidates if _fits(known, rows)]
     # Two profiles of the same width that both fit would be a choice between two meanings: nobody makes it here.
     if len({known.order for known in fitting}) != 1:
         return None
     found = fitting[0]
     positions = {name: at for at, name in enumerate(found.order) if name != "ignored"}
-    return Layout(found.name, positions, len(found.order))
+    return ColumnLayout(found.name, positions, len(found.order))
 
 
 _UUID = re.compile(r"\{?[0-9a-fA-F]{8}(-?)[0-9a-fA-F]{4}(?:\1[0-9a-fA-F]{4}){2}\1[0-9a-fA-F]{12}\}?")

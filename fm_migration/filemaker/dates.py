@@ -27,7 +27,7 @@ _PARTS = re.compile(r"([0-9]{1,4})([/.-])([0-9]{1,2})\2([0-9]{1,4})(?:[ T]+[0-9]
 _SPACE = " \t\xa0"
 
 
-class Seen(NamedTuple):
+class DateTally(NamedTuple):
     """How often a text stands in the date column, and where first."""
 
     times: int
@@ -58,7 +58,7 @@ class OrderDecision:
         return self.reason == "assumed" and self.ambiguous > 0
 
 
-def decide_order(column: Mapping[str, Seen], name: str, explicit: DateOrder | None = None) -> OrderDecision:
+def decide_order(column: Mapping[str, DateTally], name: str, explicit: DateOrder | None = None) -> OrderDecision:
     """The order of a column of dates, given each distinct text of it."""
     counts = {"mdy": 0, "dmy": 0, "ymd": 0, "ambiguous": 0, "": 0}
     first = {"mdy": 0, "dmy": 0}

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple, TypeVar
 
-from fm_migration.filemaker.dates import DateOrder, OrderDecision, ReadDate, Seen, decide_order, read_date
+from fm_migration.filemaker.dates import DateOrder, DateTally, OrderDecision, ReadDate, decide_order, read_date
 from fm_migration.filemaker.problems import Caution, Problem
 from fm_migration.filemaker.reading import Chunk, Counts, Export
 from fm_migration.filemaker.types import Classified, TypeTable, built_in_types
@@ -68,7 +68,7 @@ COPY_COLUMNS = Row._fields[: Row._fields.index("problems") + 1]
 
 
 @dataclass(frozen=True)
-class Survey:
+class ExportSurvey:
     """What only the whole export tells."""
 
     counts: Counts
@@ -78,7 +78,7 @@ class Survey:
     cautions: tuple[Caution, ...]
 
 
-def survey(export: Export, date_order: DateOrder | None = None) -> Survey:
+def survey(export: Export, date_order: DateOrder | None = None) -> ExportSurvey:
     """One pass over the export: the order of its dates, and which ids stand in it more than once."""
     at, width = export.layout.positions, export.layout.width
     recids, image_ids, dates = _Repeated(_recids), _Repeated(_uuids), _DateColumn()
@@ -95,10 +95,10 @@ def survey(export: Export, date_order: DateOrder | None = None) -> Survey:
     cautions = list(export.cautions)
     cautions += [Caution.AMBIGUOUS_DATE_ORDER] if decision.doubtful else []
     cautions += [Caution.REFUSED_RECORDS] if export.counts.refused else []
-    return Survey(export.counts, decision, recids.repeated, image_ids.repeated, tuple(cautions))
+    return ExportSurvey(export.counts, decision, recids.repeated, image_ids.repeated, tuple(cautions))
 
 
-def normalise(export: Export, found: Survey, today: date, types: TypeTable | None = None) -> Iterator[list[Row]]:
+def normalise(export: Export, found: ExportSurvey, today: date, types: TypeTable | None = None) -> Iterator[list[Row]]:
     """The rows of the export in chunks, in the order of the file."""
     normaliser = _Normaliser(export, found, today, types or built_in_types())
     for chunk in export.chunks():
@@ -199,9 +199,9 @@ class _DateColumn:
             self._first[text] = first_row + cells.index(text)
         self._times.update(cells)
 
-    def seen(self) -> dict[str, Seen]:
+    def seen(self) -> dict[str, DateTally]:
         """What was met."""
-        return {text: Seen(times, self._first[text]) for text, times in self._times.items()}
+        return {text: DateTally(times, self._first[text]) for text, times in self._times.items()}
 
 
 class _Remembered(dict[str, _Value]):
@@ -221,7 +221,7 @@ class _Remembered(dict[str, _Value]):
 class _Normaliser:
     """Turns chunks of an export into rows, column by column."""
 
-    def __init__(self, export: Export, found: Survey, today: date, types: TypeTable) -> None:
+    def __init__(self, export: Export, found: ExportSurvey, today: date, types: TypeTable) -> None:
         self._at = export.layout.positions
         self._width = export.layout.width
         self._survey = found

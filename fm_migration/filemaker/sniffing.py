@@ -17,7 +17,7 @@ from typing import BinaryIO, NamedTuple
 
 from fm_migration.errors import ExportError
 from fm_migration.filemaker import columns, workbook
-from fm_migration.filemaker.columns import Layout, Profiles
+from fm_migration.filemaker.columns import ColumnLayout, Profiles
 from fm_migration.filemaker.dialect import Dialect, Format
 from fm_migration.filemaker.encoding import HEAD_BYTES, Encoding, choose_encoding, survey_bytes
 from fm_migration.filemaker.problems import Caution
@@ -63,7 +63,7 @@ class Sniffed(NamedTuple):
     """What the bytes told."""
 
     dialect: Dialect
-    layout: Layout
+    layout: ColumnLayout
     size: int
     sha256: str
     cautions: tuple[Caution, ...]
@@ -98,12 +98,14 @@ def _head_text(head: bytes, encoding: Encoding) -> str:
     return head.removeprefix(encoding.bom).decode(encoding.name, "replace")
 
 
-def _structure(text: str, size: int, name: str, encoding: Encoding, options: ReadOptions) -> tuple[Dialect, Layout]:
+def _structure(
+    text: str, size: int, name: str, encoding: Encoding, options: ReadOptions
+) -> tuple[Dialect, ColumnLayout]:
     if not text.strip("\r\n \t\x1a\x00"):
         raise _refused(name, f"its {size} bytes hold nothing but blank lines", "Export again, with the records found")
     suffix = PurePath(name).suffix.lower()
     header = True if options.header is None and suffix == ".mer" else options.header
-    best: tuple[tuple[bool, float], Dialect, Layout | None, list[list[str]]] | None = None
+    best: tuple[tuple[bool, float], Dialect, ColumnLayout | None, list[list[str]]] | None = None
     for dialect, preference in _possible(text, suffix, encoding, options):
         rows = _rows(text, size <= HEAD_BYTES, dialect)
         layout = columns.recognise(rows, options.profiles, header, options.profile)

@@ -29,9 +29,9 @@ from PIL import (
     features,
 )
 
-from fm_migration.images.outcome import Reason
+from fm_migration.images.outcome import RefusalReason
 from fm_migration.images.recipe import Recipe
-from fm_migration.images.sniffing import Kind
+from fm_migration.images.sniffing import FileKind
 
 # At the level of debugging Pillow writes the values of tags into the log, and a tag may hold a patient's name.
 logging.getLogger("PIL").setLevel(logging.INFO)
@@ -78,7 +78,7 @@ _OPENERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
 class RefusedError(Exception):
     """This file gives no picture. Never leaves the package: it becomes an `Unreadable`."""
 
-    def __init__(self, reason: Reason, detail: str = "") -> None:
+    def __init__(self, reason: RefusalReason, detail: str = "") -> None:
         self.reason = reason
         self.detail = detail
         super().__init__(reason, detail)
@@ -100,7 +100,7 @@ class Decoded:
     share: float | None = None
 
 
-def can_decode(kind: Kind) -> bool:
+def can_decode(kind: FileKind) -> bool:
     """Whether this installation has a decoder for the format."""
     if kind.name == "HEIF":
         return _heif() is not None
@@ -113,17 +113,17 @@ def one_thread_each() -> None:
     _heif()
 
 
-def open_header(kind: Kind, data: bytes) -> tuple[int, int]:
+def open_header(kind: FileKind, data: bytes) -> tuple[int, int]:
     """Width and height by the header alone. Raises `RefusedError`, or whatever the reader stumbles over."""
     if not can_decode(kind):
-        raise RefusedError(Reason.NO_DECODER)
+        raise RefusedError(RefusalReason.NO_DECODER)
     return _open(kind, data).size
 
 
-def decode(kind: Kind, data: bytes, recipe: Recipe) -> Decoded:
+def decode(kind: FileKind, data: bytes, recipe: Recipe) -> Decoded:
     """The first picture of a file of this kind. Raises `RefusedError`, or whatever the decoder stumbles over."""
     if not can_decode(kind):
-        raise RefusedError(Reason.NO_DECODER)
+        raise RefusedError(RefusalReason.NO_DECODER)
     whole = data
     if kind.name == "JPEG":
         whole = _without_zero_tail(data)
@@ -140,12 +140,12 @@ def decode(kind: Kind, data: bytes, recipe: Recipe) -> Decoded:
         decoded.orientation = _orientation(image)
         decoded.share = _share_there(decoded.image, upside_down=kind.name == "BMP")
         if decoded.share < LEAST_SHARE:
-            raise RefusedError(Reason.DAMAGED, f"{decoded.share:.0%} of the picture is there")
+            raise RefusedError(RefusalReason.DAMAGED, f"{decoded.share:.0%} of the picture is there")
     decoded.recorded_orientation = recorded or decoded.orientation
     return decoded
 
 
-def _open(kind: Kind, data: bytes) -> ImageFile.ImageFile:
+def _open(kind: FileKind, data: bytes) -> ImageFile.ImageFile:
     opener = _heif() if kind.name == "HEIF" else _OPENERS[kind.name]
     image: ImageFile.ImageFile = opener(io.BytesIO(data))
     if kind.name == "JPEG":
@@ -156,7 +156,7 @@ def _open(kind: Kind, data: bytes) -> ImageFile.ImageFile:
         limit = min(limit, PROGRESSIVE_LIMIT)
     if image.width * image.height > limit:
         raise RefusedError(
-            Reason.TOO_LARGE, f"{image.width} × {image.height} pixels, the limit is {limit // MEGA} million"
+            RefusalReason.TOO_LARGE, f"{image.width} × {image.height} pixels, the limit is {limit // MEGA} million"
         )
     return image
 
@@ -173,7 +173,9 @@ def _heif() -> Any:
     return pillow_heif.HeifImageFile
 
 
-def _shrink_on_load(kind: Kind, image: ImageFile.ImageFile, recipe: Recipe) -> tuple[float, float, float, float] | None:
+def _shrink_on_load(
+    kind: FileKind, image: ImageFile.ImageFile, recipe: Recipe
+) -> tuple[float, float, float, float] | None:
     """Have a JPEG decoded at a half, a quarter or an eighth. Anything that touches the pixels first undoes this."""
     if kind.name != "JPEG":
         return None
@@ -197,7 +199,7 @@ def _load(image: ImageFile.ImageFile) -> bool:
 # --- orientation and metadata -----------------------------------------------------------------------------------
 
 
-def _recorded_orientation(kind: Kind, image: ImageFile.ImageFile) -> int:
+def _recorded_orientation(kind: FileKind, image: ImageFile.ImageFile) -> int:
     """What the file says, of formats whose decoder turns the picture and then forgets. 0: ask after decoding."""
     if kind.name == "TIFF":
         return _orientation(image)
@@ -239,7 +241,7 @@ def _without_zero_tail(data: bytes) -> bytes:
     return data if stripped.endswith(_END_OF_JPEG) else stripped
 
 
-def _rescued(kind: Kind, image: ImageFile.ImageFile, data: bytes, recipe: Recipe) -> Image.Image:
+def _rescued(kind: FileKind, image: ImageFile.ImageFile, data: bytes, recipe: Recipe) -> Image.Image:
     """What a damaged file still gives, the missing part in one flat colour."""
     if kind.name == "JPEG":
         # With an end put behind it the decoder fills up the rest, and of a progressive one shows all scans so far.
@@ -248,7 +250,7 @@ def _rescued(kind: Kind, image: ImageFile.ImageFile, data: bytes, recipe: Recipe
         if _load(mended):
             return mended
     if _is_interlaced(image):
-        raise RefusedError(Reason.DAMAGED, "interlaced, and cut off before its last pass")
+        raise RefusedError(RefusalReason.DAMAGED, "interlaced, and cut off before its last pass")
     # What has been decoded up to the failure stays in the image; without tiles, loading it is no more than a look.
     image.tile = []
     try:
@@ -256,7 +258,7 @@ def _rescued(kind: Kind, image: ImageFile.ImageFile, data: bytes, recipe: Recipe
         if kind.name == "TIFF":
             image.load_end()
     except OSError as error:
-        raise RefusedError(Reason.DAMAGED) from error
+        raise RefusedError(RefusalReason.DAMAGED) from error
     return image
 
 

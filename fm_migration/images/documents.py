@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Any
 
 from fm_migration.images.decoding import Decoded, RefusedError
-from fm_migration.images.outcome import Reason
+from fm_migration.images.outcome import RefusalReason
 from fm_migration.images.recipe import Recipe
 
 #: Drawn this much larger than the thumbnail and then shrunk, so that thin lines stay visible.
@@ -35,13 +35,13 @@ def _render(data: bytes, recipe: Recipe) -> Decoded:
         document = pdfium.PdfDocument(data)
     except pdfium.PdfiumError as error:
         locked = getattr(error, "err_code", None) == _PASSWORD_ERROR
-        raise RefusedError(Reason.ENCRYPTED if locked else Reason.DAMAGED) from error
+        raise RefusedError(RefusalReason.ENCRYPTED if locked else RefusalReason.DAMAGED) from error
     try:
         if len(document) == 0:
-            raise RefusedError(Reason.DAMAGED, "no pages")
+            raise RefusedError(RefusalReason.DAMAGED, "no pages")
         return _first_page(document, recipe)
     except pdfium.PdfiumError as error:
-        raise RefusedError(Reason.DAMAGED) from error
+        raise RefusedError(RefusalReason.DAMAGED) from error
     finally:
         document.close()
 
@@ -51,7 +51,7 @@ def _first_page(document: Any, recipe: Recipe) -> Decoded:
     width, height = page.get_size()
     longest = max(width, height)
     if not longest > 0:
-        raise RefusedError(Reason.DAMAGED, "the first page has no size")
+        raise RefusedError(RefusalReason.DAMAGED, "the first page has no size")
     # A page has no pixels, so it may be enlarged: a stamp's page is as readable as a poster's.
     bitmap = page.render(scale=recipe.side * _MARGIN / longest)
     image = bitmap.to_pil().convert("RGB")

@@ -15,9 +15,9 @@ from PIL import Image
 from fm_migration.images import colour, decoding, documents
 from fm_migration.images.decoding import Decoded, RefusedError
 from fm_migration.images.likeness import portrait
-from fm_migration.images.outcome import Made, NotAnImage, Outcome, Partial, Reason, Unreadable
+from fm_migration.images.outcome import Made, NotAnImage, Outcome, Partial, RefusalReason, Unreadable
 from fm_migration.images.recipe import Recipe
-from fm_migration.images.sniffing import Kind, kind_of
+from fm_migration.images.sniffing import FileKind, kind_of
 
 _TURN = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -58,24 +58,24 @@ def make_thumbnail(data: bytes, recipe: Recipe | None = None) -> Outcome:
         return Unreadable(refusal.reason, kind.mime, digest, refusal.detail)
     except Image.DecompressionBombError:
         # A frame or a tile inside the file claims to be far larger than the picture.
-        return Unreadable(Reason.TOO_LARGE, kind.mime, digest)
+        return Unreadable(RefusalReason.TOO_LARGE, kind.mime, digest)
     except MemoryError:
-        return Unreadable(Reason.OUT_OF_MEMORY, kind.mime, digest)
+        return Unreadable(RefusalReason.OUT_OF_MEMORY, kind.mime, digest)
     except Exception as error:
         # Decoders raise whatever a damaged file runs them into. Only the kind of error is kept: its words may quote
         # the file.
-        return Unreadable(Reason.DAMAGED, kind.mime, digest, type(error).__name__)
+        return Unreadable(RefusalReason.DAMAGED, kind.mime, digest, type(error).__name__)
 
 
-def _without_picture(data: bytes, kind: Kind, digest: str) -> Unreadable | NotAnImage:
+def _without_picture(data: bytes, kind: FileKind, digest: str) -> Unreadable | NotAnImage:
     if not data:
-        return Unreadable(Reason.EMPTY, kind.mime, digest)
+        return Unreadable(RefusalReason.EMPTY, kind.mime, digest)
     if not data.strip(b"\0"):
-        return Unreadable(Reason.EMPTY, kind.mime, digest, "nothing but zero bytes")
+        return Unreadable(RefusalReason.EMPTY, kind.mime, digest, "nothing but zero bytes")
     return NotAnImage(kind.mime, digest)
 
 
-def _finish(kind: Kind, decoded: Decoded, recipe: Recipe, digest: str) -> Made:
+def _finish(kind: FileKind, decoded: Decoded, recipe: Recipe, digest: str) -> Made:
     # Taken first: the profile does not survive all conversions.
     profile = decoded.image.info.get("icc_profile")
     small = _shrunk(colour.ready_to_shrink(decoded.image), decoded, recipe)

@@ -27,7 +27,7 @@ from typing import Generic, NamedTuple, Self, TypeVar
 
 from fm_migration.errors import FmMigrationError
 from fm_migration.images import wire
-from fm_migration.images.outcome import Outcome, Reason, Unreadable
+from fm_migration.images.outcome import Outcome, RefusalReason, Unreadable
 from fm_migration.images.recipe import Recipe
 from fm_migration.images.sniffing import kind_of
 from fm_migration.images.worker import READY, SIZE
@@ -48,7 +48,7 @@ _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"
 _PROJECT = Path(__file__).resolve().parents[2]
 
 #: After these the worker is replaced, for its state is unknown.
-_COST_THE_WORKER = frozenset({Reason.TIMED_OUT, Reason.CRASHED, Reason.OUT_OF_MEMORY})
+_COST_THE_WORKER = frozenset({RefusalReason.TIMED_OUT, RefusalReason.CRASHED, RefusalReason.OUT_OF_MEMORY})
 
 Key = TypeVar("Key")
 
@@ -66,7 +66,7 @@ class _Job(NamedTuple, Generic[Key]):
 class _Gone(Exception):  # noqa: N818  # an event between a worker and its engine, not an error that anybody sees
     """A worker did not answer, and has been ended."""
 
-    def __init__(self, reason: Reason, detail: str) -> None:
+    def __init__(self, reason: RefusalReason, detail: str) -> None:
         self.reason = reason
         self.detail = detail
         super().__init__(reason, detail)
@@ -148,7 +148,7 @@ class IsolatedEngine:
                     exhausted = True
                     break
                 if len(job.data) > LARGEST_FILE:
-                    finished.append((job.key, _unreadable(job.data, Reason.TOO_LARGE, "too large a file")))
+                    finished.append((job.key, _unreadable(job.data, RefusalReason.TOO_LARGE, "too large a file")))
                 else:
                     worker.hand(job, self._seconds)
             # Not before the idle have got new work: whoever receives these may take his time.
@@ -211,14 +211,14 @@ class IsolatedEngine:
             self.replaced += 1
         if reason in _COST_THE_WORKER or worker.served >= FILES_PER_WORKER:
             self._drop(worker)
-        if reason in (Reason.CRASHED, Reason.OUT_OF_MEMORY) and not job.tried:
+        if reason in (RefusalReason.CRASHED, RefusalReason.OUT_OF_MEMORY) and not job.tried:
             # Perhaps the file before it left the decoder in ruins, or the kernel took memory for somebody else.
             again.append(job._replace(tried=True))
         else:
             finished.append((job.key, outcome))
 
     def _too_late(self, job: _Job[Key]) -> Outcome:
-        return _unreadable(job.data, Reason.TIMED_OUT, f"the limit is {self._seconds:g} s")
+        return _unreadable(job.data, RefusalReason.TIMED_OUT, f"the limit is {self._seconds:g} s")
 
     def _drop(self, worker: _Worker) -> None:
         self._workers.remove(worker)
@@ -226,7 +226,7 @@ class IsolatedEngine:
         worker.end()
 
 
-def _unreadable(data: bytes, reason: Reason, detail: str) -> Unreadable:
+def _unreadable(data: bytes, reason: RefusalReason, detail: str) -> Unreadable:
     return Unreadable(reason, kind_of(data).mime, hashlib.sha256(data).hexdigest(), detail)
 
 
@@ -280,9 +280,9 @@ class _Worker:
             facts, thumbnail = wire.lengths(self._receive(wire.LENGTHS.size))
             return wire.unpack(self._receive(facts), self._receive(thumbnail))
         except wire.GarbledError as error:
-            raise _Gone(Reason.CRASHED, "the worker sent nonsense") from error
+            raise _Gone(RefusalReason.CRASHED, "the worker sent nonsense") from error
         except OSError as error:
-            raise _Gone(Reason.CRASHED, self.last_words()) from error
+            raise _Gone(RefusalReason.CRASHED, self.last_words()) from error
 
     def last_words(self) -> str:
         """How the process ended, after ending it if it has not."""

@@ -13,7 +13,7 @@ from enum import StrEnum
 MIRRORED = frozenset({2, 4, 5, 7})
 
 
-class Reason(StrEnum):
+class RefusalReason(StrEnum):
     """Why a picture cannot be read, in words for a list of findings."""
 
     EMPTY = "the file is empty"
@@ -65,7 +65,7 @@ class Partial(Made):
 class Unreadable:
     """A picture that cannot be shown. Trying again helps only when the object changes."""
 
-    reason: Reason
+    reason: RefusalReason
     original_mime: str
     original_sha256: str
     detail: str = ""  # figures and names of ours, for a person who looks into it

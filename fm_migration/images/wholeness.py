@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 
 from fm_migration.images.decoding import RefusedError, open_header
-from fm_migration.images.sniffing import Kind
+from fm_migration.images.sniffing import FileKind
 
 #: The ending that belongs to each kind's content, as the clinic's dump has it.
 EXTENSIONS = {
@@ -30,7 +30,7 @@ _BARE = frozenset((0x01, *range(0xD0, 0xD8)))
 _PDF_END = 2048
 
 
-def has_header(data: bytes, kind: Kind) -> bool:
+def has_header(data: bytes, kind: FileKind) -> bool:
     """Whether the header can be read, and names a picture with a size."""
     if kind.name == "PDF":
         return True
@@ -49,7 +49,7 @@ def has_header(data: bytes, kind: Kind) -> bool:
     return width > 0 and height > 0
 
 
-def is_whole(data: bytes, kind: Kind) -> bool:
+def is_whole(data: bytes, kind: FileKind) -> bool:
     """Whether the end of the file is where its format says. True where a format does not say."""
     if kind.name == "JPEG":
         return data.rfind(_END_OF_JPEG) > _start_of_scan(data)

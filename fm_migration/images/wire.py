@@ -12,7 +12,7 @@ import struct
 from dataclasses import asdict
 from typing import Any
 
-from fm_migration.images.outcome import Made, NotAnImage, Outcome, Partial, Reason, Unreadable
+from fm_migration.images.outcome import Made, NotAnImage, Outcome, Partial, RefusalReason, Unreadable
 
 #: Length of the JSON, length of the thumbnail.
 LENGTHS = struct.Struct("<II")
@@ -52,7 +52,7 @@ def unpack(text: bytes, thumbnail: bytes) -> Outcome:
         if issubclass(kind, Made):
             facts["thumbnail"] = thumbnail
         if issubclass(kind, Unreadable):
-            facts["reason"] = Reason(facts["reason"])
+            facts["reason"] = RefusalReason(facts["reason"])
         outcome = kind(**facts)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise GarbledError("an answer that says nothing") from error
@@ -60,7 +60,14 @@ def unpack(text: bytes, thumbnail: bytes) -> Outcome:
     return outcome
 
 
-_TYPES: dict[str, type] = {"str": str, "int": int, "bool": bool, "float": float, "bytes": bytes, "Reason": Reason}
+_TYPES: dict[str, type] = {
+    "str": str,
+    "int": int,
+    "bool": bool,
+    "float": float,
+    "bytes": bytes,
+    "RefusalReason": RefusalReason,
+}
 
 
 def _check_types(outcome: Outcome) -> None:

@@ -38,7 +38,7 @@ _REMEDY = "Materialize patient_map and link_plan again; heal_links does both"
 
 
 @dataclass(frozen=True)
-class Applied(plans.Applied):
+class AppliedLinks(plans.Applied):
     """What became of a plan of photographs, and how many images the galleries show now."""
 
     visible: int
@@ -54,10 +54,10 @@ class LastApplied:
 
 def apply_plan(
     connection: Connection, plan_id: int, *, approve: str | None = None, run_id: str | None = None
-) -> Applied:
+) -> AppliedLinks:
     """Apply a plan of photographs in the caller's transaction. A plan that was applied already changes nothing."""
     done = plans.apply(connection, plan_id, approve=approve, run_id=run_id, kind=PHOTOGRAPHS.name)
-    return Applied(**vars(done), visible=visible_images(connection))
+    return AppliedLinks(**vars(done), visible=visible_images(connection))
 
 
 def visible_images(connection: Connection) -> int:
@@ -101,7 +101,7 @@ def _refuse_other_patients(connection: Connection, plan: PlanRow) -> None:
 
 
 PHOTOGRAPHS = plans.register(
-    plans.Kind(
+    plans.PlanKind(
         consuming.PHOTOGRAPHS, TABLES, before=refuse_stale, after=conclude, remedy="Materialize link_plan for a new one"
     )
 )

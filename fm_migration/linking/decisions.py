@@ -42,9 +42,9 @@ def _follow_the_settled(connection: Connection, plan: PlanRow, run_id: str | Non
     following.follow_under(connection, plan["id"], run_id=run_id)
 
 
-SETTLE = plans.register(plans.Kind("settle", (BATCHES, SETTLEMENTS), after=_follow_the_settled))
+SETTLE = plans.register(plans.PlanKind("settle", (BATCHES, SETTLEMENTS), after=_follow_the_settled))
 RESTORE = plans.register(
-    plans.Kind("restore", TABLES, before=applying.refuse_stale, after=applying.conclude, remedy="Ask again")
+    plans.PlanKind("restore", TABLES, before=applying.refuse_stale, after=applying.conclude, remedy="Ask again")
 )
 
 

@@ -27,7 +27,7 @@ from fm_migration.plans import locks
 
 _SQL = Script(sql.__name__, "follow")
 
-LINKS = plans.register(plans.Kind(consuming.LINKS, (BATCHES,)))
+LINKS = plans.register(plans.PlanKind(consuming.LINKS, (BATCHES,)))
 #: For the joins of a large clinic.
 MEMORY = "256MB"
 

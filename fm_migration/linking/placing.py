@@ -27,7 +27,7 @@ from fm_migration.ledger import NAMESPACE, schema
 from fm_migration.ledger.copying import copy_rows
 from fm_migration.ledger.sql import Script
 from fm_migration.linking import following, sql
-from fm_migration.linking.states import State
+from fm_migration.linking.states import PhotographState
 from fm_migration.plans import locks
 from fm_migration.settings import Settings
 
@@ -236,7 +236,7 @@ def _parameters(
         "limit": NO_LIMIT if limit is None else limit,
         "photo_limit": limit,
         "undated_at": inputs["undated_at"],
-        "reasons": json.dumps({state.value: state.meaning for state in State}),
+        "reasons": json.dumps({state.value: state.meaning for state in PhotographState}),
         "export_read_id": inputs["export_read_id"],
         "export_version": inputs["export_version"],
         "patients_version": inputs["patients_fingerprint"],
@@ -350,7 +350,7 @@ def _finish(
         "visible_before": visible,
         "visible_after": visible - moved["shown_now"] + moved["shown_then"],
         "changing_hands": moved["changing_hands"],
-        "linked": states.get(State.LINKED, 0) + states.get(State.PLACED_BY_STAFF, 0),
+        "linked": states.get(PhotographState.LINKED, 0) + states.get(PhotographState.PLACED_BY_STAFF, 0),
     }
     # A plan that was limited on purpose links fewer photographs; whatever else is odd about it still counts.
     former: int | None = connection.execute(_FORMER_LINKED).scalar()

@@ -33,7 +33,7 @@ _NOT_ALLOWED = "42501"
 
 
 @dataclass(frozen=True)
-class Finding:
+class Examination:
     """One line of the report."""
 
     check: str
@@ -45,7 +45,7 @@ class Finding:
         return asdict(self)
 
 
-def examine(settings: Callable[[], Settings] = load_settings) -> Iterator[Finding]:
+def examine(settings: Callable[[], Settings] = load_settings) -> Iterator[Examination]:
     """Every check that still makes sense after the ones before it, as they are done."""
     yield _check("python", _python)
     outcome: list[Places] = []
@@ -71,17 +71,17 @@ def examine(settings: Callable[[], Settings] = load_settings) -> Iterator[Findin
     yield _check("export", lambda: _export(places))
 
 
-def _check(name: str, examination: Callable[[], str]) -> Finding:
+def _check(name: str, examination: Callable[[], str]) -> Examination:
     try:
-        return Finding(name, well=True, said=examination())
+        return Examination(name, well=True, said=examination())
     except FmMigrationError as error:
         return _unwell(name, error)
     except DBAPIError as error:
         return _unwell(name, database.explain_statement(error))
 
 
-def _unwell(name: str, error: FmMigrationError) -> Finding:
-    return Finding(name, well=False, said=f"{error.doing} {error.subject}: {error.found}", remedy=error.remedy)
+def _unwell(name: str, error: FmMigrationError) -> Examination:
+    return Examination(name, well=False, said=f"{error.doing} {error.subject}: {error.found}", remedy=error.remedy)
 
 
 def _python() -> str:
@@ -120,7 +120,7 @@ def _skew(theirs: datetime) -> str:
     return "in step with ours"
 
 
-def _rights(places: Places) -> Iterator[Finding]:
+def _rights(places: Places) -> Iterator[Examination]:
     """A line for each right that lacks, or one that says that none does."""
     try:
         with places.engine.connect() as connection:
@@ -129,9 +129,9 @@ def _rights(places: Places) -> Iterator[Finding]:
         yield _unwell("rights", error if isinstance(error, FmMigrationError) else database.explain_statement(error))
         return
     for one in lacking:
-        yield Finding(f"right: {one.right}", False, f"it lacks, so {one.without_it}", f"Run: {one.statement};")
+        yield Examination(f"right: {one.right}", False, f"it lacks, so {one.without_it}", f"Run: {one.statement};")
     if not lacking:
-        yield Finding("rights", True, "all that a migration needs")
+        yield Examination("rights", True, "all that a migration needs")
 
 
 def _lacking_rights(connection: Connection, places: Places) -> Iterator[rights.Missing]:
@@ -146,15 +146,15 @@ def _lacking_rights(connection: Connection, places: Places) -> Iterator[rights.M
     yield from rights.find_missing(connection, dict.fromkeys(needed))
 
 
-def _locks(places: Places) -> Iterator[Finding]:
+def _locks(places: Places) -> Iterator[Examination]:
     """Takes each lock that applying a plan takes, for no longer than a moment, and lets go of it."""
     tables = dict.fromkeys(rules.table for kind in KINDS for rules in kind.tables if rules.locked)
     refused = [table for table in tables if not _may_lock(places, table)]
     for table in refused:
         said = f"the user of FM_DATABASE_URL may not {locks.of_tables([table])}, so nothing can be linked"
-        yield Finding(f"lock: {table}", False, said, f"Run: {_grant_of_lock(places, table)};")
+        yield Examination(f"lock: {table}", False, said, f"Run: {_grant_of_lock(places, table)};")
     if not refused:
-        yield Finding("locks", True, "each can be taken")
+        yield Examination("locks", True, "each can be taken")
 
 
 def _may_lock(places: Places, table: str) -> bool:

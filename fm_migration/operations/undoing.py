@@ -10,13 +10,13 @@ from sqlalchemy import Engine
 from fm_migration import plans
 from fm_migration.linking import applying, consuming, decisions, following
 from fm_migration.objects.store import ObjectStore
-from fm_migration.plans import Kind, Undone
+from fm_migration.plans import PlanKind, Undone
 from fm_migration.repairs import quarantine
 from fm_migration.repairs.rules import REPAIR
 from fm_migration.thumbnails.rules import THUMBNAILS
 
 #: A kind is registered by the import of its rules.
-KINDS: tuple[Kind, ...] = (
+KINDS: tuple[PlanKind, ...] = (
     applying.PHOTOGRAPHS, following.LINKS, decisions.SETTLE, decisions.RESTORE, REPAIR, THUMBNAILS,
 )  # fmt: skip
 

@@ -15,10 +15,10 @@ Knows tables by the rules that domains register, and no domain. Every change of 
 
 from fm_migration.plans.applying import Applied, apply
 from fm_migration.plans.inverse import Undone, begin_undo, undo
-from fm_migration.plans.kinds import Kind, PlanRow, register
+from fm_migration.plans.kinds import PlanKind, PlanRow, register
 from fm_migration.plans.life import (
     ApprovalNeededError,
-    Finished,
+    FinishedPlan,
     Listed,
     StalePlanError,
     find_plan,
@@ -36,10 +36,10 @@ from fm_migration.plans.rules import Guards, TableRules
 __all__ = [
     "Applied",
     "ApprovalNeededError",
-    "Finished",
+    "FinishedPlan",
     "Guards",
-    "Kind",
     "Listed",
+    "PlanKind",
     "PlanRow",
     "Pruned",
     "StalePlanError",

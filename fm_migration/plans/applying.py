@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 
 from fm_migration.errors import DatabaseError
 from fm_migration.plans import life, locks, written
-from fm_migration.plans.kinds import UNDO, Kind, PlanRow, kind_of
+from fm_migration.plans.kinds import UNDO, PlanKind, PlanRow, kind_of
 from fm_migration.plans.rules import TableRules, of_column, quoted
 
 #: The values before and after are wide: with PostgreSQL's usual 4 MB a first import goes through its disk.
@@ -68,7 +68,7 @@ class Applied:
 class Descent:
     """Whose rules hold for a plan: an undo goes by those of the plan that it takes back, in the other direction."""
 
-    kind: Kind
+    kind: PlanKind
     backward: bool
     #: The plan that all of it goes back to.
     origin: int
@@ -168,7 +168,7 @@ def key_type(connection: Connection, table: str, column: str) -> str:
 # --- whose rules ------------------------------------------------------------------------------------------------------
 
 
-def _units(connection: Connection, plan_id: int, kind: Kind) -> Iterator[_Unit]:
+def _units(connection: Connection, plan_id: int, kind: PlanKind) -> Iterator[_Unit]:
     """What a plan still has to do, in the order of the references between its tables; links of other tables last."""
     order = [rules.table for rules in kind.tables]
     rows = connection.execute(_UNITS, {"plan": plan_id}).all()
@@ -178,7 +178,7 @@ def _units(connection: Connection, plan_id: int, kind: Kind) -> Iterator[_Unit]:
             yield _Unit(rules, row.column_name, tuple(row.actions))
 
 
-def _rules_of(connection: Connection, kind: Kind, table: str, column: str) -> TableRules:
+def _rules_of(connection: Connection, kind: PlanKind, table: str, column: str) -> TableRules:
     rules = kind.rules_of(table)
     if rules is not None:
         return replace(rules, changeable=(column,)) if column else rules

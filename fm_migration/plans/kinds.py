@@ -23,7 +23,7 @@ def _nothing(_connection: Connection, _plan: PlanRow, _run_id: str | None) -> No
 
 
 @dataclass(frozen=True)
-class Kind:
+class PlanKind:
     """A kind of plan. Its tables stand in the order of their references: what others refer to comes first."""
 
     name: str
@@ -39,10 +39,10 @@ class Kind:
         return next((rules for rules in self.tables if rules.table == table), None)
 
 
-_REGISTER: dict[str, Kind] = {}
+_REGISTER: dict[str, PlanKind] = {}
 
 
-def register(kind: Kind) -> Kind:
+def register(kind: PlanKind) -> PlanKind:
     """Make a kind known. A domain does so once, where its rules are."""
     if kind.name == UNDO or _REGISTER.get(kind.name, kind) is not kind:
         raise ValueError(f"there is a kind {kind.name!r} already")
@@ -50,7 +50,7 @@ def register(kind: Kind) -> Kind:
     return kind
 
 
-def kind_of(name: str) -> Kind:
+def kind_of(name: str) -> PlanKind:
     kind = _REGISTER.get(name)
     if kind is None:
         raise DatabaseError(

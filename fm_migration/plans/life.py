@@ -71,7 +71,7 @@ class ApprovalNeededError(FmMigrationError):
 
 
 @dataclass(frozen=True)
-class Finished:
+class FinishedPlan:
     """A plan that waits to be applied: what a person approves it by, and how many changes it has."""
 
     hash: str
@@ -122,7 +122,7 @@ def open_plan(
 
 def finish_plan(
     connection: Connection, plan_id: int, *, counts: Mapping[str, int] | None = None, doubts: Sequence[str] = ()
-) -> Finished:
+) -> FinishedPlan:
     """Close a plan whose changes are all written down.
 
     `counts` is what is to be told of the plan; how many `changes` there are is always among it.
@@ -133,7 +133,7 @@ def finish_plan(
     plan_hash = uuid.uuid5(NAMESPACE, f"{plan['kind']}|{found.content}|{plan['inputs']}").hex
     told = json.dumps({"changes": found.changes, **(counts or {})})
     connection.execute(_FINISH, {"plan": plan_id, "hash": plan_hash, "counts": told, "doubts": list(doubts)})
-    return Finished(plan_hash, found.changes)
+    return FinishedPlan(plan_hash, found.changes)
 
 
 def analyze_many(connection: Connection, changes: int) -> None:

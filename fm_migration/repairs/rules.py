@@ -17,4 +17,4 @@ def _verify(connection: Connection, _plan: PlanRow, _run_id: str | None) -> None
     contract.verify(connection)
 
 
-REPAIR = plans.register(plans.Kind("repair", (BATCHES, IMAGES, BUCKET), before=_verify))
+REPAIR = plans.register(plans.PlanKind("repair", (BATCHES, IMAGES, BUCKET), before=_verify))

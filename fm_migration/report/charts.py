@@ -62,7 +62,7 @@ _PAPER = Colours(
 
 
 @dataclass(frozen=True)
-class Picture:
+class Chart:
     """One picture for the page in two widths, and what it shows in a sentence for who cannot see it."""
 
     wide: str
@@ -88,12 +88,12 @@ class Step:
         return f"{self.end:,}" if self.total else f"{self.change:+,}".replace("-", "−")
 
 
-def draw(data: ReportData, zone: tzinfo = UTC) -> dict[str, Picture]:
+def draw(data: ReportData, zone: tzinfo = UTC) -> dict[str, Chart]:
     """The pictures of the page by their names; those for which there is nothing to show yet are missing."""
-    pictures: dict[str, Picture] = {}
+    pictures: dict[str, Chart] = {}
     steps = waterfall_steps(data.totals.waterfall)
     if steps:
-        pictures["waterfall"] = Picture(
+        pictures["waterfall"] = Chart(
             _for_page(_waterfall_wide(steps, _MARKERS)), _for_page(_waterfall_narrow(steps, _MARKERS)), _told(steps)
         )
     if len(data.runs) > 1:
@@ -158,9 +158,9 @@ def _told(steps: Sequence[Step]) -> str:
     return f"{ends}: {losses}" if losses else ends
 
 
-def _trend(runs: Sequence[Run], zone: tzinfo, parts: Sequence[Part], words: str) -> Picture:
+def _trend(runs: Sequence[Run], zone: tzinfo, parts: Sequence[Part], words: str) -> Chart:
     wide, narrow = (_for_page(_stack(runs, zone, _MARKERS, size, parts)) for size in ("wide", "narrow"))
-    return Picture(wide, narrow, words)
+    return Chart(wide, narrow, words)
 
 
 def _for_page(spec: Spec) -> str:

@@ -34,7 +34,7 @@ from fm_migration.ledger.copying import copy_rows
 from fm_migration.ledger.sql import Script
 from fm_migration.linking import following, placing
 from fm_migration.linking.rules import BATCHES, FOLLOWED
-from fm_migration.linking.states import State
+from fm_migration.linking.states import PhotographState
 from fm_migration.plans import StalePlanError
 from fm_migration.report import sql
 from fm_migration.report.classes import FindingClass, Severity
@@ -487,7 +487,7 @@ def _totals(connection: Connection, readings: Mapping[str, Any]) -> dict[str, An
     }
 
 
-_LINKED_STATES = (State.LINKED, State.PLACED_BY_STAFF)
+_LINKED_STATES = (PhotographState.LINKED, PhotographState.PLACED_BY_STAFF)
 _LACKS = {
     "not_applied": "not in the app yet",
     "without_patient": "on nobody's record",
@@ -500,7 +500,7 @@ def waterfall(rows: int, states: Mapping[str, int], linked: Mapping[str, int]) -
     steps = [("rows of the export", rows)]
     steps += [
         (state.value.replace("_", " "), -states[state])
-        for state in State
+        for state in PhotographState
         if state not in _LINKED_STATES and states.get(state, 0)
     ]
     steps += [(label, -linked[name]) for name, label in _LACKS.items() if linked[name]]
@@ -516,7 +516,7 @@ def verdict(
     if doubtful:
         said = "; ".join(f"{name.value}: {one.words}" for name, one in doubtful.items())
         return f"This report is in doubt. {said}"
-    second = totals.get("hidden", {}).get(State.SECOND_ORIGINAL, 0)
+    second = totals.get("hidden", {}).get(PhotographState.SECOND_ORIGINAL, 0)
     should = sum(totals["states"].get(state, 0) for state in _LINKED_STATES) + second
     shown = totals["waterfall"][-1][1]
     errors = sum(count for name, count in counts.items() if name.severity is Severity.ERROR)

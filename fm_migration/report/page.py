@@ -21,9 +21,9 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from fm_migration.linking.states import State
+from fm_migration.linking.states import PhotographState
 from fm_migration.report import charts
-from fm_migration.report.charts import Picture
+from fm_migration.report.charts import Chart
 from fm_migration.report.classes import FindingClass, Severity
 from fm_migration.report.reading import ClassSummary, Finding, ReportData, Status
 
@@ -53,7 +53,7 @@ class Page:
 
     data: ReportData
     zone: tzinfo
-    pictures: Mapping[str, Picture]
+    pictures: Mapping[str, Chart]
     packed: str
     shown: int
 
@@ -171,7 +171,7 @@ def _worst_first(data: ReportData) -> list[ClassSummary]:
 
 def _told_states(states: Mapping[str, int]) -> list[tuple[str, str, int]]:
     """States of rows, the most frequent first, with what each means where we know it."""
-    known = {state.value: state.meaning for state in State}
+    known = {state.value: state.meaning for state in PhotographState}
     found = sorted(states.items(), key=lambda item: (-item[1], item[0]))
     return [(state.replace("_", " "), known.get(state, ""), count) for state, count in found if count]
 

@@ -190,7 +190,7 @@ class Inputs:
 
 
 @dataclass(frozen=True)
-class Withheld:
+class WithheldClass:
     """A class that is not listed, because the share that it would hold cannot be true."""
 
     findings: int
@@ -206,7 +206,7 @@ class ClassSummary:
     new: int
     gone: int
     waived: int
-    withheld: Withheld | None
+    withheld: WithheldClass | None
     oldest: datetime | None
     history: tuple[int, ...]
 
@@ -426,7 +426,7 @@ def _classes(
             facts["gone"] += row.findings
         else:
             facts.update(new=row.fresh if before and row[0] not in ageless else 0, oldest=row.oldest)
-    withheld = {kind: Withheld(facts["count"], facts["of"]) for kind, facts in newest.withheld.items()}
+    withheld = {kind: WithheldClass(facts["count"], facts["of"]) for kind, facts in newest.withheld.items()}
     summaries = (
         ClassSummary(
             kind=kind,

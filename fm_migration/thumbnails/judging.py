@@ -9,23 +9,23 @@ from typing import NamedTuple
 
 from fm_migration.images.outcome import Made, NotAnImage, Outcome, Partial, Unreadable
 from fm_migration.images.recipe import thumbnail_key
-from fm_migration.thumbnails.thumbnailing import Finished, Pending, ThumbnailState
+from fm_migration.thumbnails.thumbnailing import FinishedThumbnail, Pending, ThumbnailState
 
 #: What a column of the app holds: a file may claim more.
 _LARGEST_INTEGER = 2**31 - 1
 
 
-class Verdict(NamedTuple):
+class ThumbnailDecision(NamedTuple):
     """What became of an image; `upload` is the thumbnail that has to be in the bucket before its row names it."""
 
-    finished: Finished
+    finished: FinishedThumbnail
     upload: bytes | None = None
 
 
-def unavailable(pending: Pending, etag: str, trouble: str) -> Verdict:
+def unavailable(pending: Pending, etag: str, trouble: str) -> ThumbnailDecision:
     """The original could not be had. What the app shows stays."""
-    return Verdict(
-        Finished(
+    return ThumbnailDecision(
+        FinishedThumbnail(
             clinic_image=pending.clinic_image,
             source_key=pending.source_key,
             source_etag=etag,
@@ -46,11 +46,11 @@ def judge(
     recipe_hash: str,
     prefix: str,
     names_a_side: bool,
-) -> Verdict:
+) -> ThumbnailDecision:
     """`adopted_size`: the bytes of the clinic's own thumbnail, where that is faithful."""
     if isinstance(outcome, Made):
         return _with_thumbnail(pending, etag, outcome, adopted_size, recipe_hash, prefix, names_a_side)
-    return Verdict(_without(pending, etag, outcome))
+    return ThumbnailDecision(_without(pending, etag, outcome))
 
 
 def _with_thumbnail(
@@ -61,7 +61,7 @@ def _with_thumbnail(
     recipe_hash: str,
     prefix: str,
     names_a_side: bool,
-) -> Verdict:
+) -> ThumbnailDecision:
     adopted = adopted_size is not None and pending.existing_key is not None
     if adopted and pending.existing_key is not None and adopted_size is not None:
         state, key, size = ThumbnailState.ADOPTED, pending.existing_key, adopted_size
@@ -70,7 +70,7 @@ def _with_thumbnail(
         key = thumbnail_key(prefix, pending.clinic_image, recipe_hash, etag, made.extension)
         size = len(made.thumbnail)
     width, height = min(made.width, _LARGEST_INTEGER), min(made.height, _LARGEST_INTEGER)
-    finished = Finished(
+    finished = FinishedThumbnail(
         clinic_image=pending.clinic_image,
         source_key=pending.source_key,
         source_etag=etag,
@@ -87,10 +87,10 @@ def _with_thumbnail(
         mirrored_side=made.mirrored and names_a_side,
         after=_row(key, size, width, height, made.original_mime),
     )
-    return Verdict(finished, None if adopted else made.thumbnail)
+    return ThumbnailDecision(finished, None if adopted else made.thumbnail)
 
 
-def _without(pending: Pending, etag: str, outcome: Unreadable | NotAnImage) -> Finished:
+def _without(pending: Pending, etag: str, outcome: Unreadable | NotAnImage) -> FinishedThumbnail:
     if isinstance(outcome, NotAnImage):
         state, mime, reason = ThumbnailState.NOT_AN_IMAGE, outcome.kind, f"not a picture but {outcome.kind}"
     else:
@@ -98,7 +98,7 @@ def _without(pending: Pending, etag: str, outcome: Unreadable | NotAnImage) -> F
         reason = f"{outcome.reason.value}{': ' + outcome.detail if outcome.detail else ''}"
     # A thumbnail of ours that shows another picture must not stay; one that only could not be made anew may.
     wrong = pending.source_changed and _kept(pending) is not None
-    return Finished(
+    return FinishedThumbnail(
         clinic_image=pending.clinic_image,
         source_key=pending.source_key,
         source_etag=etag,

@@ -21,17 +21,17 @@ from sqlalchemy import Engine
 
 from fm_migration.errors import ObjectStoreError
 from fm_migration.filemaker.types import load_types
-from fm_migration.images.outcome import Made, Outcome, Reason, Unreadable
+from fm_migration.images.outcome import Made, Outcome, RefusalReason, Unreadable
 from fm_migration.images.recipe import Recipe
 from fm_migration.objects.keys import shown_key
 from fm_migration.objects.store import ObjectStore
 from fm_migration.settings import Settings
 from fm_migration.thumbnails import judging, reading, thumbnailing
-from fm_migration.thumbnails.judging import Verdict
+from fm_migration.thumbnails.judging import ThumbnailDecision
 from fm_migration.thumbnails.progress import EVERY_SECONDS, Progress, every
-from fm_migration.thumbnails.reading import Original
+from fm_migration.thumbnails.reading import FetchedOriginal
 from fm_migration.thumbnails.sheet import ContactSheet
-from fm_migration.thumbnails.thumbnailing import Choice, Finished, Pending, ThumbnailState
+from fm_migration.thumbnails.thumbnailing import Choice, FinishedThumbnail, Pending, ThumbnailState
 
 #: How many images are written in one transaction.
 BATCH = 100
@@ -70,7 +70,7 @@ class MakingReport:
 class _Case:
     """An image on its way through the engine: its original, and perhaps the clinic's own thumbnail of it."""
 
-    read: Original
+    read: FetchedOriginal
     outcome: Outcome | None = None
     existing: Outcome | None = None
 
@@ -140,8 +140,8 @@ class _Making:
         # One thread, so that batches follow each other; and at most one waits, so that memory stays bounded.
         self._writer = _pool(stack, 1, "write")
         self._writing: Future[None] | None = None
-        self._batch: list[tuple[Finished, Future[str] | None]] = []
-        self._unavailable: deque[Verdict] = deque()
+        self._batch: list[tuple[FinishedThumbnail, Future[str] | None]] = []
+        self._unavailable: deque[ThumbnailDecision] = deque()
         self._given = self._refused = 0
         self._plan: int | None = None
         self._rows = 0
@@ -211,7 +211,7 @@ class _Making:
             self._tally.total -= len(page) - len(found)
             yield from found
 
-    def _note_unavailable(self, original: Original) -> None:
+    def _note_unavailable(self, original: FetchedOriginal) -> None:
         self._refused += original.refused
         if self._refused >= REFUSALS and not self._given:
             raise ObjectStoreError(
@@ -221,7 +221,7 @@ class _Making:
                 "Run `fm-migration doctor`; docs/security.md lists what the credentials must allow",
             )
         if original.too_large:
-            outcome = Unreadable(Reason.TOO_LARGE, "", "", original.trouble)
+            outcome = Unreadable(RefusalReason.TOO_LARGE, "", "", original.trouble)
             self._unavailable.append(self._judge(_Case(original, outcome)))
         else:
             self._unavailable.append(judging.unavailable(original.pending, original.etag, original.trouble))
@@ -241,7 +241,7 @@ class _Making:
         while self._unavailable:
             self._settle(self._unavailable.popleft(), None)
 
-    def _judge(self, case: _Case) -> Verdict:
+    def _judge(self, case: _Case) -> ThumbnailDecision:
         from fm_migration.images.adoption import agrees
 
         read, outcome = case.read, case.outcome
@@ -258,7 +258,7 @@ class _Making:
             names_a_side=self._types.classify(read.pending.type_text).side in ("left", "right"),
         )
 
-    def _settle(self, verdict: Verdict, outcome: Outcome | None) -> None:
+    def _settle(self, verdict: ThumbnailDecision, outcome: Outcome | None) -> None:
         finished = verdict.finished
         upload = None
         if verdict.upload is not None and isinstance(outcome, Made) and finished.key is not None:
@@ -288,7 +288,7 @@ class _Making:
         self._hand_over()
         self._hand_over()
 
-    def _write(self, batch: list[tuple[Finished, Future[str] | None]]) -> None:
+    def _write(self, batch: list[tuple[FinishedThumbnail, Future[str] | None]]) -> None:
         """Write what has arrived in the bucket; a store that is away by now costs only the rest."""
         uploaded, failure = [], None
         for finished, upload in batch:
@@ -326,7 +326,7 @@ def _pool(stack: ExitStack, threads: int, name: str) -> ThreadPoolExecutor:
     return pool
 
 
-def _line(finished: Finished, outcome: Outcome | None) -> str:
+def _line(finished: FinishedThumbnail, outcome: Outcome | None) -> str:
     """1000.jpg 3024x4032 → 225x300, 15.6 KB"""
     name = shown_key(finished.source_key)
     if not isinstance(outcome, Made):

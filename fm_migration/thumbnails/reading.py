@@ -34,7 +34,7 @@ Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
-class Original:
+class FetchedOriginal:
     """An original as it was read, or why it could not be had."""
 
     pending: Pending
@@ -49,20 +49,20 @@ class Original:
     refused: bool = False
 
 
-def read_original(store: ObjectStore, pending: Pending, largest: int) -> Original:
+def read_original(store: ObjectStore, pending: Pending, largest: int) -> FetchedOriginal:
     """Read what was listed, and nothing else. Raises only what is not this object's own trouble."""
     etag = pending.etag or ""
     if pending.size is not None and pending.size > largest:
-        return Original(pending, etag, None, trouble="too large a file", too_large=True)
+        return FetchedOriginal(pending, etag, None, trouble="too large a file", too_large=True)
     try:
         if pending.etag is None:
             etag = patiently(lambda: store.head(pending.source_key).etag)
         data = patiently(lambda: store.read(pending.source_key, etag=etag or None, max_bytes=largest))
     except (ObjectMissingError, ObjectChangedError) as error:
-        return Original(pending, etag, None, trouble=error.found)
+        return FetchedOriginal(pending, etag, None, trouble=error.found)
     except ObjectStoreError as error:
-        return Original(pending, etag, None, trouble=error.found, refused=True)
-    return Original(pending, etag, data, _read_existing(store, pending.existing_key, largest))
+        return FetchedOriginal(pending, etag, None, trouble=error.found, refused=True)
+    return FetchedOriginal(pending, etag, data, _read_existing(store, pending.existing_key, largest))
 
 
 def _read_existing(store: ObjectStore, key: str | None, largest: int) -> bytes | None:

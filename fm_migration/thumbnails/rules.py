@@ -27,4 +27,4 @@ IMAGES = TableRules(
     derive_back=(_UNWANTED,),
 )
 
-THUMBNAILS = plans.register(plans.Kind("thumbnails", (IMAGES,)))
+THUMBNAILS = plans.register(plans.PlanKind("thumbnails", (IMAGES,)))

@@ -105,7 +105,7 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class FinishedThumbnail:
     """What became of an image, and what its row in the app shall say."""
 
     clinic_image: UUID
@@ -135,7 +135,7 @@ class Written:
 
 
 @dataclass(frozen=True)
-class Survey:
+class ThumbnailSurvey:
     """How the images stand."""
 
     images: int
@@ -194,14 +194,14 @@ def pending_page(
 
 def survey(
     connection: Connection, recipe: str, thumbnail_prefix: str, month_keys: Sequence[str] | None = None
-) -> Survey:
+) -> ThumbnailSurvey:
     """How the images of these months stand, or of all."""
     chosen = None if month_keys is None else list(month_keys)
     row = dict(
         _run(connection, "survey", recipe=recipe, thumbnail_prefix=thumbnail_prefix, months=chosen).mappings().one()
     )
     states = {state: row.pop(state.value) for state in ThumbnailState}
-    return Survey(states=states, **row)
+    return ThumbnailSurvey(states=states, **row)
 
 
 def others_without(connection: Connection) -> int:
@@ -210,7 +210,11 @@ def others_without(connection: Connection) -> int:
 
 
 def write(
-    connection: Connection, finished: Iterable[Finished], recipe: str, plan: int | None, run_id: str | None = None
+    connection: Connection,
+    finished: Iterable[FinishedThumbnail],
+    recipe: str,
+    plan: int | None,
+    run_id: str | None = None,
 ) -> Written:
     """Record a batch and change the app's rows, in the caller's transaction. Without a plan, one is begun."""
     if plan is None:
@@ -242,7 +246,7 @@ def _chosen(choice: Choice, recipe: str, thumbnail_prefix: str) -> dict[str, Any
     }
 
 
-def _as_row(finished: Finished) -> tuple[object, ...]:
+def _as_row(finished: FinishedThumbnail) -> tuple[object, ...]:
     values = {name: getattr(finished, name) for name in _FINISHED_COLUMNS}
     return tuple({**values, "after": json.dumps(dict(finished.after)), "state": finished.state.value}.values())
 

@@ -17,7 +17,7 @@ _DOUBLINGS = 10
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observation:
     """What the last look saw, and since when it has been so."""
 
     fingerprint: str
@@ -30,13 +30,13 @@ class Seen:
         return {"fingerprint": self.fingerprint, "since": self.since.isoformat()}
 
     @classmethod
-    def from_dict(cls, told: Mapping[str, str]) -> Seen:
+    def from_dict(cls, told: Mapping[str, str]) -> Observation:
         return cls(told["fingerprint"], datetime.fromisoformat(told["since"]))
 
 
-def look(last: Seen | None, fingerprint: str, now: datetime) -> Seen:
+def look(last: Observation | None, fingerprint: str, now: datetime) -> Observation:
     """What is seen now: the same as before, since then, or something else, since now."""
-    return last if last is not None and last.fingerprint == fingerprint else Seen(fingerprint, now)
+    return last if last is not None and last.fingerprint == fingerprint else Observation(fingerprint, now)
 
 
 @dataclass(frozen=True)

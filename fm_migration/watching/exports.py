@@ -10,17 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from fm_migration.watching.backoff import Failures, Seen
-from fm_migration.watching.verdict import FIRST_IMPORT, Verdict, unless_waiting, wait
+from fm_migration.watching.backoff import Failures, Observation
+from fm_migration.watching.verdict import FIRST_IMPORT, Decision, unless_waiting, wait
 
 IN_SYNC = "the export is the one that was read last"
 
 
 @dataclass(frozen=True)
-class Export:
+class ExportState:
     """The export that is there: since when it looks so, its hash as far as it is known, and the one read last."""
 
-    seen: Seen
+    seen: Observation
     sha256: str | None
     last_read: str | None
     #: Whether photographs were ever linked: reading an export, or planning, is not importing it.
@@ -31,12 +31,12 @@ class Export:
 class Judged:
     """The verdict, and the hash for the next look."""
 
-    verdict: Verdict
+    verdict: Decision
     sha256: str | None
 
 
 def judge(
-    export: Export,
+    export: ExportState,
     now: datetime,
     *,
     settle: timedelta,

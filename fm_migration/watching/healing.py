@@ -44,7 +44,7 @@ class Patients:
 
 
 @dataclass(frozen=True)
-class Observation:
+class PatientsObservation:
     """What is remembered from tick to tick: since when the table has stood still, and since when it differs."""
 
     fingerprint: str
@@ -63,7 +63,7 @@ class Observation:
         }
 
     @classmethod
-    def from_dict(cls, stored: Mapping[str, Any]) -> Observation:
+    def from_dict(cls, stored: Mapping[str, Any]) -> PatientsObservation:
         differs = stored.get("differs_since")
         return cls(
             stored["fingerprint"],
@@ -74,48 +74,48 @@ class Observation:
 
 
 @dataclass(frozen=True)
-class Decision:
+class HealingDecision:
     """Start a run or not, the reason, what to remember until the next tick, and whether a person must be told."""
 
     start: bool
     reason: str
-    observation: Observation
+    observation: PatientsObservation
     alarm: bool = False
 
 
-def observe(last: Observation | None, patients: Patients, now: datetime) -> Observation:
+def observe(last: PatientsObservation | None, patients: Patients, now: datetime) -> PatientsObservation:
     """What is observed now, with the times at which it began."""
     same = last is not None and last.fingerprint == patients.fingerprint
     since = last.since if last is not None and same else now
     if not patients.differ or patients.undone_plan is not None:
-        return Observation(patients.fingerprint, since)
+        return PatientsObservation(patients.fingerprint, since)
     differs = last.differs_since if last is not None and last.differs_since else now
-    return Observation(patients.fingerprint, since, differs, bool(last and last.alarmed and last.differs_since))
+    return PatientsObservation(patients.fingerprint, since, differs, bool(last and last.alarmed and last.differs_since))
 
 
 def decide(
     patients: Patients,
-    last: Observation | None,
+    last: PatientsObservation | None,
     now: datetime,
     *,
     run_is_active: bool,
     failures: Failures | None,
     settle: timedelta,
     alert_after: timedelta,
-) -> Decision:
+) -> HealingDecision:
     """Whether to start a healing run now."""
     observation = observe(last, patients, now)
     reason = _reason_to_wait(patients, observation, now, run_is_active, failures, settle)
     if reason is None:
-        return Decision(True, "the patients have changed since the links were made", observation)
+        return HealingDecision(True, "the patients have changed since the links were made", observation)
     waited = now - observation.differs_since if observation.differs_since else timedelta()
     alarm = waited >= alert_after and not observation.alarmed and not patients.concerns_nobody
-    return Decision(False, reason, replace(observation, alarmed=observation.alarmed or alarm), alarm)
+    return HealingDecision(False, reason, replace(observation, alarmed=observation.alarmed or alarm), alarm)
 
 
 def _reason_to_wait(
     patients: Patients,
-    observation: Observation,
+    observation: PatientsObservation,
     now: datetime,
     run_is_active: bool,
     failures: Failures | None,
@@ -147,7 +147,7 @@ def _reason_to_wait(
     return None
 
 
-def _stands_still(observation: Observation, now: datetime, settle: timedelta) -> bool:
+def _stands_still(observation: PatientsObservation, now: datetime, settle: timedelta) -> bool:
     if now - observation.since >= settle:
         return True
     return observation.differs_since is not None and now - observation.differs_since >= LONGEST_WAIT

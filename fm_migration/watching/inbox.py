@@ -14,7 +14,7 @@ from fm_migration.ledger import inbox
 from fm_migration.ledger.inbox import Waiting
 from fm_migration.objects.events import MalformedMessageError, Message, ObjectEvent, read_message
 from fm_migration.watching.backoff import Failures
-from fm_migration.watching.verdict import Verdict, still_busy, unless_waiting, wait
+from fm_migration.watching.verdict import Decision, still_busy, unless_waiting, wait
 
 #: A tick of a sensor may take a minute.
 DRAIN_SECONDS = 20.0
@@ -94,7 +94,7 @@ def judge(
     run_on_its_way: bool,
     tried: Failures | None,
     unfinished: Failures | None,
-) -> Verdict:
+) -> Decision:
     """Whether to take in now what waits."""
     if not waiting.events:
         if unfinished is None:

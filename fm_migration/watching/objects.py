@@ -20,13 +20,13 @@ from fm_migration.objects.facts import ObjectFacts
 from fm_migration.objects.fingerprint import state_of
 from fm_migration.objects.listing import Listable, list_stretch
 from fm_migration.watching.backoff import Failures
-from fm_migration.watching.verdict import FIRST_IMPORT, Verdict, still_busy, unless_waiting, wait
+from fm_migration.watching.verdict import FIRST_IMPORT, Decision, still_busy, unless_waiting, wait
 
 PAGE = 1_000
 
 
 @dataclass(frozen=True)
-class Difference:
+class BucketDifference:
     """Between the bucket and the inventory."""
 
     new: int
@@ -46,7 +46,7 @@ class Look:
     """What a look has found: a difference since some time, or what was looked at without one."""
 
     words: str
-    difference: Difference | None = None
+    difference: BucketDifference | None = None
     since: datetime | None = None
 
 
@@ -87,7 +87,7 @@ def look_for_report(connection: Connection, newest: Callable[[], datetime], now:
     made_at = newest()
     if made_at > snapshot.started_at:
         words = f"an inventory report of {made_at:%Y-%m-%d %H:%M} UTC"
-        return Look(words, Difference(0, 0, 0, None, f"report {made_at.isoformat()}"))
+        return Look(words, BucketDifference(0, 0, 0, None, f"report {made_at.isoformat()}"))
     object_watch.write(connection, Place(snapshot.id, (), round_ended_at=now))
     return Look("the newest inventory report was read")
 
@@ -104,7 +104,7 @@ def _walk(store: Listable, place: Place, pages: int) -> tuple[Place, list[Object
     return replace(place, position=position, after=after, objects=place.objects + len(listed)), listed
 
 
-def _compare(connection: Connection, listed: Sequence[ObjectFacts], ahead: Place) -> Difference | None:
+def _compare(connection: Connection, listed: Sequence[ObjectFacts], ahead: Place) -> BucketDifference | None:
     found = inventory.differing(connection, listed)
     other = [facts for facts in listed if as_stored(facts.key) in found.new | found.changed]
     vanished = 0
@@ -112,7 +112,7 @@ def _compare(connection: Connection, listed: Sequence[ObjectFacts], ahead: Place
         vanished = max(0, inventory.present(connection, ahead.prefixes) - ahead.objects)
     if not other and not vanished:
         return None
-    return Difference(
+    return BucketDifference(
         new=len(found.new),
         changed=len(found.changed),
         vanished=vanished,
@@ -129,7 +129,7 @@ def judge(
     run_on_its_way: bool,
     tried: Failures | None,
     unfinished: Failures | None,
-) -> Verdict:
+) -> Decision:
     """Whether to take the difference in now.
 
     `tried` are runs that have ended and left this very difference, `unfinished` those that have failed in a row: one

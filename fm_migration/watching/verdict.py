@@ -15,15 +15,15 @@ ON_ITS_WAY = "a run that writes links is on its way"
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Decision:
     """Start a run or not, and why."""
 
     start: bool
     words: str
 
 
-def wait(words: str) -> Verdict:
-    return Verdict(False, words)
+def wait(words: str) -> Decision:
+    return Decision(False, words)
 
 
 def still_busy(newest: datetime | None, first: datetime | None, now: datetime, settle: timedelta) -> bool:
@@ -33,10 +33,10 @@ def still_busy(newest: datetime | None, first: datetime | None, now: datetime, s
     return first is None or now - first < LONGEST_WAIT
 
 
-def unless_waiting(words: str, now: datetime, *, run_on_its_way: bool, tried: Failures | None) -> Verdict:
+def unless_waiting(words: str, now: datetime, *, run_on_its_way: bool, tried: Failures | None) -> Decision:
     """Start for this reason, unless a run is on its way already, or earlier ones were in vain and it is too soon."""
     if run_on_its_way:
         return wait(f"{words}; {ON_ITS_WAY}")
     if tried is not None and now < tried.pause_ends():
         return wait(f"{words}; {tried.count} runs for it have changed nothing, see the last one. {tried.next_try()}")
-    return Verdict(True, words)
+    return Decision(True, words)

@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fm_migration.certificate import issuing
-from fm_migration.certificate.issuing import Certificate, CertificateError, Waiver, certify, check_file
+from fm_migration.certificate.issuing import Certificate, CertificateError, CertifiedWaiver, certify, check_file
 from fm_migration.certificate.merkle import MerkleTree
-from fm_migration.certificate.verifying import Compared, Difference, differences
+from fm_migration.certificate.verifying import Compared, Deviation, differences
 from fm_migration.embedded.sample.reimport import play_reimport
 from fm_migration.errors import FmMigrationError
 from fm_migration.objects.hashing import THREADS, Wanted, hash_object, hash_objects
@@ -41,9 +41,7 @@ def _differences(clinic: Photographed, made: Certificate, *, read_all: bool = Fa
     return [str(difference) for difference in _compare(clinic, made, Compared(), read_all=read_all)]
 
 
-def _compare(
-    clinic: Photographed, made: Certificate, compared: Compared, *, read_all: bool = False
-) -> list[Difference]:
+def _compare(clinic: Photographed, made: Certificate, compared: Compared, *, read_all: bool = False) -> list[Deviation]:
     places = clinic.places
     return list(
         differences(check_file(made.path), places.engine, places.settings, clinic.store, compared, read_all=read_all)
@@ -129,7 +127,7 @@ def test_what_vanishes_or_changes_while_it_reads_has_no_hash_and_a_reason(clinic
 
 
 def test_waivers_are_in_it_and_versions_too(clinic: Photographed, tmp_path: Path) -> None:
-    waiver = Waiver("row_without_object", "recid 77", "lost in a fire", "2025-11-18")
+    waiver = CertifiedWaiver("row_without_object", "recid 77", "lost in a fire", "2025-11-18")
     made = _certified(clinic, tmp_path, read_all=False, waivers=[waiver])
     assert made.waivers == 1
     assert _lines(made)[1] == {
@@ -225,7 +223,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]  # fmt: skip
     head = {"kind": "head", "format": issuing.FORMAT, "made_at": "2025-11-18T09:00:00+00:00", "rows": {}}
     with path.open("wb") as file:
-        issuing._write(file, head, [Waiver("undated", "recid 1", "known")], originals)
+        issuing._write(file, head, [CertifiedWaiver("undated", "recid 1", "known")], originals)
     return path
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.schema import CreateSchema
 
 from fm_migration import database
 from fm_migration.clinic import contract, tables
-from fm_migration.clinic.contract import Difference
+from fm_migration.clinic.contract import ContractDifference
 from fm_migration.errors import ContractError
 from fm_migration_tests.peers import gallery
 
@@ -287,5 +287,5 @@ def test_no_metadata_is_null_and_not_the_json_value_null(rolled_back: Connection
 
 
 def test_a_difference_of_a_table_and_one_of_a_column_read_alike() -> None:
-    assert str(Difference("patients", None, "a", "b")) == "patients: expected a, found b"
-    assert str(Difference("patients", "id", "a", "b")) == "patients.id: expected a, found b"
+    assert str(ContractDifference("patients", None, "a", "b")) == "patients: expected a, found b"
+    assert str(ContractDifference("patients", "id", "a", "b")) == "patients.id: expected a, found b"

@@ -18,7 +18,7 @@ from fm_migration_tests.e2e.daemon import DELAY_FILE
 _apply_plan = applying.apply_plan
 
 
-def _apply_slowly(*arguments: Any, **named: Any) -> applying.Applied:
+def _apply_slowly(*arguments: Any, **named: Any) -> applying.AppliedLinks:
     file = Path(os.environ[DELAY_FILE])
     time.sleep(float(file.read_text("utf-8")) if file.exists() else 0)
     return _apply_plan(*arguments, **named)

@@ -14,12 +14,12 @@ from pathlib import Path
 import psutil
 
 from fm_migration.embedded import processes, server_place
-from fm_migration.embedded.state import Layout, read_state
+from fm_migration.embedded.state import StackLayout, read_state
 from fm_migration_tests.waiting import PATIENCE_SECONDS, STOP_SECONDS
 
 
 def processes_in(home: Path) -> list[psutil.Process]:
-    link = Layout(home).postgres_data
+    link = StackLayout(home).postgres_data
     folders = [str(home), *([str(link.readlink())] if link.is_symlink() else [])]
     found = []
     for process in psutil.process_iter():
@@ -42,7 +42,7 @@ def wait_until_nobody_runs(home: Path) -> None:
 
 def clear_away(home: Path) -> None:
     """End whatever runs there, however long it would have taken, and remove what root's server has stored."""
-    state = read_state(Layout(home))
+    state = read_state(StackLayout(home))
     if state is not None:
         with contextlib.suppress(psutil.Error):
             state.keeper.process().terminate()
@@ -51,4 +51,4 @@ def clear_away(home: Path) -> None:
         time.sleep(0.1)
     for process in left:
         processes.end(process, signal.SIGKILL, STOP_SECONDS)
-    server_place.remove(Layout(home).postgres_data)
+    server_place.remove(StackLayout(home).postgres_data)

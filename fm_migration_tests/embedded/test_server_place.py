@@ -17,7 +17,7 @@ import pytest
 from fm_migration.embedded import furnish, server_place
 from fm_migration.embedded.server_place import SPARED_SECONDS, ServerPlace, prepare
 from fm_migration.embedded.stack import borrow
-from fm_migration.embedded.state import Layout
+from fm_migration.embedded.state import StackLayout
 from fm_migration.errors import EmbeddedStackError
 from fm_migration.settings import Settings, load_settings
 from fm_migration_tests.embedded.running import clear_away, processes_in, wait_until_nobody_runs
@@ -320,6 +320,6 @@ def test_distclean_follows_no_link_to_anything_else(tmp_path: Path) -> None:
     (clone / ".fm_migration").mkdir()
     shutil.copy(PROJECT / "scripts/distclean.sh", clone / "scripts")
     (tmp_path / "precious" / "data").mkdir(parents=True)
-    Layout(clone / ".fm_migration").postgres_data.symlink_to(tmp_path / "precious" / "data")
+    StackLayout(clone / ".fm_migration").postgres_data.symlink_to(tmp_path / "precious" / "data")
     assert _distclean(clone).returncode == 0
     assert (tmp_path / "precious" / "data").is_dir()

@@ -24,7 +24,7 @@ from botocore.exceptions import ClientError
 from fm_migration.embedded import object_server, ports
 from fm_migration.embedded.processes import wait_gone
 from fm_migration.embedded.stack import Stack, borrow
-from fm_migration.embedded.state import Layout, read_state
+from fm_migration.embedded.state import StackLayout, read_state
 from fm_migration.errors import EmbeddedStackError
 from fm_migration.settings import Settings, load_settings
 from fm_migration_tests.embedded.running import clear_away, processes_in, wait_until_nobody_runs
@@ -81,7 +81,7 @@ def test_the_last_borrower_takes_the_servers_along(home: Path) -> None:
     assert processes_in(home), "one borrower is left"
     _end(second)
     wait_until_nobody_runs(home)
-    assert read_state(Layout(home)) is None
+    assert read_state(StackLayout(home)) is None
 
 
 def test_what_was_stored_is_there_again_after_a_restart_on_the_same_ports(home: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_start_that_is_killed_is_made_good_by_the_next(home: Path, after: floa
 def test_a_killed_keeper_leaves_servers_that_the_next_one_adopts(home: Path) -> None:
     borrower = _borrower(home)
     database_port, objects_port = _line(borrower).split()
-    state = read_state(Layout(home))
+    state = read_state(StackLayout(home))
     assert state is not None
     state.keeper.process().kill()
     assert wait_gone(state.keeper.process(), PATIENCE_SECONDS)
@@ -146,7 +146,7 @@ def test_a_killed_keeper_leaves_servers_that_the_next_one_adopts(home: Path) -> 
 def test_a_killed_database_is_noticed_and_started_again(home: Path) -> None:
     borrower = _borrower(home)
     _line(borrower)
-    state = read_state(Layout(home))
+    state = read_state(StackLayout(home))
     assert state is not None
     server = state.postgres.process()
     server.kill()

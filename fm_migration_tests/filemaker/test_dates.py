@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fm_migration.errors import ExportError
-from fm_migration.filemaker.dates import DateOrder, OrderDecision, Seen, decide_order, read_date
+from fm_migration.filemaker.dates import DateOrder, DateTally, OrderDecision, decide_order, read_date
 from fm_migration.filemaker.problems import Caution, Problem
 from fm_migration.filemaker.rows import survey
 from fm_migration_tests.filemaker.strategies import TODAY, export_of, normalised, row, rows
 
 
 def _decided(*texts: str, explicit: DateOrder | None = None) -> OrderDecision:
-    return decide_order({text: Seen(1, at) for at, text in enumerate(texts, 1)}, "dates.csv", explicit)
+    return decide_order({text: DateTally(1, at) for at, text in enumerate(texts, 1)}, "dates.csv", explicit)
 
 
 def test_one_date_proves_the_order_of_the_whole_column() -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from fm_migration.images.engine import make_thumbnail
 from fm_migration.images.isolation import IsolatedEngine
-from fm_migration.images.outcome import Made, Outcome, Reason, Unreadable
+from fm_migration.images.outcome import Made, Outcome, RefusalReason, Unreadable
 from fm_migration_tests.images import pictures
 
 
@@ -69,7 +69,7 @@ CLAIMS = {
 def test_more_pixels_than_the_format_s_limit(name: str) -> None:
     outcome = make_thumbnail(CLAIMS[name])
     assert isinstance(outcome, Unreadable)
-    assert outcome.reason is Reason.TOO_LARGE
+    assert outcome.reason is RefusalReason.TOO_LARGE
 
 
 def test_the_reason_names_the_pixels_and_the_limit() -> None:
@@ -92,7 +92,7 @@ def test_pixels_within_the_limit_of_the_format_and_beyond_that_of_memory() -> No
     assert len(bomb) < 500_000
     outcome = isolated(bomb, 128)
     assert isinstance(outcome, Unreadable)
-    assert outcome.reason is Reason.OUT_OF_MEMORY
+    assert outcome.reason is RefusalReason.OUT_OF_MEMORY
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fm_migration.images.engine import make_thumbnail
-from fm_migration.images.outcome import Made, Partial, Reason, Unreadable
+from fm_migration.images.outcome import Made, Partial, RefusalReason, Unreadable
 from fm_migration_tests.images import pictures
 
 # Pillow warns of what it finds in damaged files; the workers do not listen to it either.
@@ -47,7 +47,7 @@ def test_a_picture_of_which_most_is_there_is_shown(name: str) -> None:
 def test_a_picture_of_which_little_is_there_is_not(name: str) -> None:
     outcome = make_thumbnail(cut(RESCUABLE[name], 0.3))
     assert isinstance(outcome, Unreadable)
-    assert outcome.reason is Reason.DAMAGED
+    assert outcome.reason is RefusalReason.DAMAGED
 
 
 @pytest.mark.parametrize("name", RESCUABLE)
@@ -61,7 +61,7 @@ def test_every_cut_has_an_answer(name: str) -> None:
 def test_formats_that_decode_as_a_whole_or_not_at_all(kind: str) -> None:
     outcome = make_thumbnail(cut(pictures.file(SOURCE, kind), 0.8))
     assert isinstance(outcome, Unreadable)
-    assert outcome.reason is Reason.DAMAGED
+    assert outcome.reason is RefusalReason.DAMAGED
 
 
 def test_a_progressive_jpeg_is_coarse_rather_than_short() -> None:
@@ -100,7 +100,7 @@ def test_empty_files() -> None:
     for data in (b"", bytes(10_000)):
         outcome = make_thumbnail(data)
         assert isinstance(outcome, Unreadable)
-        assert outcome.reason is Reason.EMPTY
+        assert outcome.reason is RefusalReason.EMPTY
 
 
 @pytest.mark.parametrize("kind", pictures.DECODED)

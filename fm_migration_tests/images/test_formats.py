@@ -11,7 +11,7 @@ from PIL import Image
 
 from fm_migration.images import sniffing
 from fm_migration.images.engine import make_thumbnail
-from fm_migration.images.outcome import Made, NotAnImage, Partial, Reason, Unreadable
+from fm_migration.images.outcome import Made, NotAnImage, Partial, RefusalReason, Unreadable
 from fm_migration.images.recipe import Recipe
 from fm_migration_tests.images import pictures
 
@@ -129,13 +129,13 @@ def test_without_a_renderer_a_pdf_is_no_image(monkeypatch: pytest.MonkeyPatch) -
 def test_a_broken_pdf(data: bytes) -> None:
     outcome = make_thumbnail(data)
     assert isinstance(outcome, Unreadable)
-    assert outcome.reason is Reason.DAMAGED
+    assert outcome.reason is RefusalReason.DAMAGED
 
 
 def test_a_pdf_that_needs_a_password() -> None:
     outcome = make_thumbnail(pictures.empty_pdf(locked=True))
     assert isinstance(outcome, Unreadable)
-    assert outcome.reason is Reason.ENCRYPTED
+    assert outcome.reason is RefusalReason.ENCRYPTED
 
 
 def test_without_a_decoder_for_heif_the_reason_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +143,7 @@ def test_without_a_decoder_for_heif_the_reason_says_so(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     outcome = make_thumbnail(data)
     assert isinstance(outcome, Unreadable)
-    assert (outcome.reason, outcome.original_mime) == (Reason.NO_DECODER, "image/heic")
+    assert (outcome.reason, outcome.original_mime) == (RefusalReason.NO_DECODER, "image/heic")
 
 
 # --- what is no picture ---------------------------------------------------------------------------

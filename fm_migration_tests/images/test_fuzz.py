@@ -16,7 +16,7 @@ from PIL import Image
 
 from fm_migration.images.engine import make_thumbnail
 from fm_migration.images.isolation import IsolatedEngine
-from fm_migration.images.outcome import Made, NotAnImage, Reason, Unreadable
+from fm_migration.images.outcome import Made, NotAnImage, RefusalReason, Unreadable
 from fm_migration_tests.images import pictures
 
 LOG = logging.getLogger(__name__)
@@ -115,4 +115,4 @@ def test_mutated_files_cost_only_themselves() -> None:
         assert [type(outcome) for _, outcome in engine.imap([(0, corpus()[0])])] == [Made]
         LOG.info("%s files, seed %s: %s, workers replaced: %s", FILES, SEED, tally.most_common(), engine.replaced)
     assert seen == set(range(FILES))
-    assert tally["Made"] and tally[f"Unreadable {Reason.DAMAGED}"]
+    assert tally["Made"] and tally[f"Unreadable {RefusalReason.DAMAGED}"]

@@ -20,7 +20,7 @@ import pytest
 from fm_migration.images import isolation
 from fm_migration.images.engine import make_thumbnail
 from fm_migration.images.isolation import ImageEngineError, IsolatedEngine
-from fm_migration.images.outcome import Made, NotAnImage, Outcome, Reason, Unreadable
+from fm_migration.images.outcome import Made, NotAnImage, Outcome, RefusalReason, Unreadable
 from fm_migration.images.recipe import Recipe
 from fm_migration.images.worker import GRACE_SECONDS, READY, SIZE
 from fm_migration_tests.images import pictures
@@ -64,24 +64,24 @@ def test_the_same_as_in_process() -> None:
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        ("sleep", Reason.TIMED_OUT),
-        ("loop in C", Reason.TIMED_OUT),
-        ("stop", Reason.TIMED_OUT),
-        ("crash", Reason.CRASHED),
-        ("abort", Reason.CRASHED),
-        ("exit", Reason.CRASHED),
-        ("be killed", Reason.CRASHED),
-        ("hog in the codec", Reason.CRASHED),
-        ("hog", Reason.CRASHED),
-        ("say nonsense", Reason.CRASHED),
+        ("sleep", RefusalReason.TIMED_OUT),
+        ("loop in C", RefusalReason.TIMED_OUT),
+        ("stop", RefusalReason.TIMED_OUT),
+        ("crash", RefusalReason.CRASHED),
+        ("abort", RefusalReason.CRASHED),
+        ("exit", RefusalReason.CRASHED),
+        ("be killed", RefusalReason.CRASHED),
+        ("hog in the codec", RefusalReason.CRASHED),
+        ("hog", RefusalReason.CRASHED),
+        ("say nonsense", RefusalReason.CRASHED),
     ],
 )
-def test_every_misbehaviour_costs_one_file(words: str, reason: Reason) -> None:
+def test_every_misbehaviour_costs_one_file(words: str, reason: RefusalReason) -> None:
     """Between good ones, on workers that go on, with the blame on the right one."""
     files: list[tuple[object, bytes]] = [(number, GOOD) for number in range(8)]
     files.insert(3, (words, wish(words)))
     # What crashes has time to: a busy machine takes a while to fill its memory.
-    with engine(seconds=1.5 if reason is Reason.TIMED_OUT else 30) as two:
+    with engine(seconds=1.5 if reason is RefusalReason.TIMED_OUT else 30) as two:
         answers = list(two.imap(files))
         assert two.replaced >= 1
         assert sorted(str(key) for key, _ in answers) == sorted(str(key) for key, _ in files)
@@ -115,7 +115,7 @@ def test_half_an_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(isolation, "ANSWER_SECONDS", 0.5)
     outcome = one("say half an answer")
     assert isinstance(outcome, Unreadable)
-    assert outcome.reason is Reason.CRASHED
+    assert outcome.reason is RefusalReason.CRASHED
 
 
 def test_a_worker_that_dies_between_two_calls_is_replaced() -> None:
@@ -210,7 +210,7 @@ def test_a_file_beyond_reason_is_not_even_handed_over(monkeypatch: pytest.Monkey
     with engine(1) as single:
         ((_, outcome),) = single.imap([("large", GOOD)])
     assert isinstance(outcome, Unreadable)
-    assert outcome.reason is Reason.TOO_LARGE
+    assert outcome.reason is RefusalReason.TOO_LARGE
 
 
 def test_a_large_file_after_a_small_one_and_back() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fm_migration.images import wire
 from fm_migration.images.engine import make_thumbnail
-from fm_migration.images.outcome import NotAnImage, Outcome, Partial, Reason, Unreadable
+from fm_migration.images.outcome import NotAnImage, Outcome, Partial, RefusalReason, Unreadable
 from fm_migration_tests.images import pictures
 
 
@@ -36,8 +36,8 @@ def test_the_cases_above_cover_a_part_too() -> None:
     assert type(make_thumbnail(JPEG[: len(JPEG) * 3 // 4])) is Partial
 
 
-@given(st.text(), st.sampled_from(Reason))
-def test_any_words_arrive(text: str, reason: Reason) -> None:
+@given(st.text(), st.sampled_from(RefusalReason))
+def test_any_words_arrive(text: str, reason: RefusalReason) -> None:
     text = text.encode("utf-8", "ignore").decode()
     for outcome in (Unreadable(reason, "image/jpeg", "00", text), NotAnImage(text, "00")):
         assert through(wire.pack(outcome)) == outcome

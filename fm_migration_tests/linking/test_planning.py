@@ -15,7 +15,7 @@ import pytest
 
 from fm_migration.errors import DatabaseError, ImplausibleInputError
 from fm_migration.linking.placing import Plan, doubts_about
-from fm_migration.linking.states import State
+from fm_migration.linking.states import PhotographState
 from fm_migration.objects.facts import STANDARD, ObjectFacts
 from fm_migration.plans import ApprovalNeededError
 from fm_migration_tests.linking.world import ANNA, BERT, CARA, DUMP, LISTED_AT, Photograph, World, image_id
@@ -27,7 +27,7 @@ def _assert_states_add_up(world: World, plan: Plan) -> None:
     rows = world.one("select count(*) from fm_migration.csv_metadata")
     assert plan.rows == rows
     assert sum(plan.states.values()) == world.one("select count(*) from fm_migration.photo_status")
-    assert set(plan.states) <= set(State)
+    assert set(plan.states) <= set(PhotographState)
 
 
 # --- 3: a lookup that finds nobody ------------------------------------------------------------------------------------
@@ -267,7 +267,9 @@ def test_every_kind_of_row_is_in_one_state_and_the_states_add_up(world: World) -
     }
     _assert_states_add_up(world, plan)
     reasons = world.rows("select distinct state, reason from fm_migration.photo_status")
-    assert {row.state: row.reason for row in reasons} == {state: State(state).meaning for state in plan.states}
+    assert {row.state: row.reason for row in reasons} == {
+        state: PhotographState(state).meaning for state in plan.states
+    }
 
 
 def test_a_key_that_no_column_of_the_app_can_hold_costs_one_photograph(world: World) -> None:

@@ -27,7 +27,7 @@ from fm_migration.embedded.sample.model import Clinic
 from fm_migration.embedded.sample.reimport import play_reimport
 from fm_migration.ledger import identity, inventory
 from fm_migration.linking import applying, decisions, following, placing
-from fm_migration.linking.applying import Applied
+from fm_migration.linking.applying import AppliedLinks
 from fm_migration.linking.following import LinksUpdate
 from fm_migration.linking.placing import Plan
 from fm_migration.objects.facts import STANDARD, ObjectFacts
@@ -316,7 +316,7 @@ class World:
         with self.engine.begin() as connection:
             return placing.make_plan(connection, self.settings, limit=limit, full=full)
 
-    def apply(self, plan: Plan | int, *, approve: str | None = None) -> Applied:
+    def apply(self, plan: Plan | int, *, approve: str | None = None) -> AppliedLinks:
         with self.engine.begin() as connection:
             return applying.apply_plan(connection, plan if isinstance(plan, int) else plan.id, approve=approve)
 

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fm_migration.cli import app
-from fm_migration.operations.doctor import Finding, examine
+from fm_migration.operations.doctor import Examination, examine
 from fm_migration_tests.conftest import Bucket
 from fm_migration_tests.places import DUMP, EXPORT_HEAD, use_places
 
@@ -31,11 +31,11 @@ def clinic(monkeypatch: pytest.MonkeyPatch, clinic_database: str, bucket: Bucket
     return clinic_database
 
 
-def _examine() -> dict[str, Finding]:
+def _examine() -> dict[str, Examination]:
     return {finding.check: finding for finding in examine()}
 
 
-def _sick(findings: dict[str, Finding]) -> list[str]:
+def _sick(findings: dict[str, Examination]) -> list[str]:
     return [name for name, finding in findings.items() if not finding.well]
 
 

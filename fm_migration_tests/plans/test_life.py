@@ -26,7 +26,7 @@ BOOK = TableRules(
     backward=Guards(delete="target.title <> 'Loved'"),
     remembered=("title",),
 )
-LIBRARY = plans.register(plans.Kind("library of a test", (SHELF, BOOK), remedy="Ask the librarian"))
+LIBRARY = plans.register(plans.PlanKind("library of a test", (SHELF, BOOK), remedy="Ask the librarian"))
 
 TABLES = """
 create table shelf (id int primary key, label text);
@@ -239,7 +239,7 @@ def test_a_row_that_something_refers_to_is_not_removed(own_world: World) -> None
     library = Library(own_world)
     plan = library.plan(GONE)
     referring = TableRules("book", changeable=("title",), list_referred=_refer_to_the_odes)
-    kind = plans.Kind(LIBRARY.name, (SHELF, referring))
+    kind = plans.PlanKind(LIBRARY.name, (SHELF, referring))
     with library.connected() as connection:
         descent = plans.applying.trace(connection, plan)
         plans.applying.carry_out(
@@ -303,7 +303,7 @@ def test_a_kind_is_registered_once() -> None:
     assert plans.register(LIBRARY) is LIBRARY
     for name in (LIBRARY.name, "undo"):
         with pytest.raises(ValueError, match=name):
-            plans.register(plans.Kind(name))
+            plans.register(plans.PlanKind(name))
 
 
 def test_a_writer_of_links_waits_for_another(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fm_migration.images.outcome import Made, NotAnImage, Outcome, Partial, Reason, Unreadable
-from fm_migration.thumbnails.judging import Verdict, judge
+from fm_migration.images.outcome import Made, NotAnImage, Outcome, Partial, RefusalReason, Unreadable
+from fm_migration.thumbnails.judging import ThumbnailDecision, judge
 from fm_migration.thumbnails.progress import Progress, every, spell
 from fm_migration.thumbnails.reading import read_ahead
 from fm_migration.thumbnails.thumbnailing import MonthPending, Pending
@@ -153,7 +153,7 @@ def _pending(
     return Pending(uuid.uuid4(), "dump/1.heic", present, "etag", 9, "Left", ours, changed, theirs)
 
 
-def _judge(pending: Pending, outcome: Outcome, adopted: int | None = None, *, side: bool = True) -> Verdict:
+def _judge(pending: Pending, outcome: Outcome, adopted: int | None = None, *, side: bool = True) -> ThumbnailDecision:
     return judge(
         pending,
         "etag",
@@ -190,7 +190,9 @@ def test_a_part_says_how_much() -> None:
     assert _judge(_pending(), part).finished.reason == "62% of the picture can be seen"
 
 
-@pytest.mark.parametrize("outcome", [Unreadable(Reason.DAMAGED, "image/jpeg", "ab"), NotAnImage("text/html", "ab")])
+@pytest.mark.parametrize(
+    "outcome", [Unreadable(RefusalReason.DAMAGED, "image/jpeg", "ab"), NotAnImage("text/html", "ab")]
+)
 def test_without_a_thumbnail_the_row_stays_unless_it_shows_another_picture(outcome: Outcome) -> None:
     assert _judge(_pending(), outcome).finished.after == {}
     kept = _judge(_pending(OURS, OURS), outcome).finished

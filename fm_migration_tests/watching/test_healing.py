@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fm_migration.watching.backoff import LONGEST_PAUSE, Failures
-from fm_migration.watching.healing import LONGEST_WAIT, Decision, Observation, Patients, decide
+from fm_migration.watching.healing import LONGEST_WAIT, HealingDecision, Patients, PatientsObservation, decide
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SETTLE = timedelta(seconds=5)
@@ -20,7 +20,9 @@ ALERT_AFTER = timedelta(minutes=10)
 CHANGED = Patients(fingerprint="new", consumed="old", known=100, known_present=100)
 
 
-def _decide(patients: Patients, last: Observation | None = None, now: datetime = NOW, **given_: Any) -> Decision:
+def _decide(
+    patients: Patients, last: PatientsObservation | None = None, now: datetime = NOW, **given_: Any
+) -> HealingDecision:
     options = {"run_is_active": False, "failures": None, "settle": SETTLE, "alert_after": ALERT_AFTER, **given_}
     return decide(patients, last, now, **options)
 
@@ -30,8 +32,8 @@ def _later(seconds: float) -> datetime:
 
 
 def test_changed_patients_who_are_all_there_start_a_run_at_once() -> None:
-    assert _decide(CHANGED) == Decision(
-        True, "the patients have changed since the links were made", Observation("new", NOW, NOW)
+    assert _decide(CHANGED) == HealingDecision(
+        True, "the patients have changed since the links were made", PatientsObservation("new", NOW, NOW)
     )
 
 
@@ -73,11 +75,11 @@ def test_a_table_that_still_moves_starts_its_time_anew() -> None:
     first = _decide(replace(CHANGED, known_present=98))
     moved = _decide(replace(CHANGED, fingerprint="newer", known_present=99), first.observation, _later(6))
     assert not moved.start
-    assert moved.observation == Observation("newer", since=_later(6), differs_since=NOW)
+    assert moved.observation == PatientsObservation("newer", since=_later(6), differs_since=NOW)
 
 
 def test_a_table_that_never_stands_still_is_waited_for_a_minute() -> None:
-    last: Observation | None = None
+    last: PatientsObservation | None = None
     starts: list[int] = []
     for second in range(0, 90, 2):
         moving = replace(CHANGED, fingerprint=f"state {second}", known_present=second)
@@ -122,7 +124,7 @@ def test_after_an_undo_other_patients_are_followed() -> None:
 # --- a wait that takes long -------------------------------------------------------------------------------------------
 
 
-def _alarms(patients: Patients, minutes: int, last: Observation | None = None, **options: Any) -> list[int]:
+def _alarms(patients: Patients, minutes: int, last: PatientsObservation | None = None, **options: Any) -> list[int]:
     """In which minutes a person is told, when a look is taken in each."""
     told = []
     for minute in range(minutes):
@@ -137,7 +139,7 @@ def test_a_long_wait_is_told_once() -> None:
 
 
 def test_a_wait_that_moves_is_one_wait() -> None:
-    last: Observation | None = None
+    last: PatientsObservation | None = None
     told: list[int] = []
     for minute in range(60):
         moving = replace(CHANGED, fingerprint=f"state {minute}")
@@ -174,7 +176,7 @@ def test_failures_are_waited_out_and_told() -> None:
 
 def test_a_run_that_is_started_raises_no_alarm() -> None:
     """Not even where it is late: the daemon was down all night, say."""
-    last = Observation("new", NOW, differs_since=NOW - timedelta(hours=9))
+    last = PatientsObservation("new", NOW, differs_since=NOW - timedelta(hours=9))
     decision = _decide(CHANGED, last)
     assert (decision.start, decision.alarm) == (True, False)
 
@@ -183,10 +185,15 @@ def test_a_run_that_is_started_raises_no_alarm() -> None:
 
 
 @pytest.mark.parametrize(
-    "observation", [Observation("f", NOW), Observation("f", NOW, _later(3)), Observation("f", NOW, _later(3), True)]
+    "observation",
+    [
+        PatientsObservation("f", NOW),
+        PatientsObservation("f", NOW, _later(3)),
+        PatientsObservation("f", NOW, _later(3), True),
+    ],
 )
-def test_what_is_remembered_outlives_the_cursor(observation: Observation) -> None:
-    assert Observation.from_dict(observation.as_dict()) == observation
+def test_what_is_remembered_outlives_the_cursor(observation: PatientsObservation) -> None:
+    assert PatientsObservation.from_dict(observation.as_dict()) == observation
 
 
 def test_the_pause_doubles_and_ends() -> None:
@@ -204,7 +211,7 @@ def test_a_settled_difference_is_never_waited_for_in_vain(present: int, failures
     patients = replace(CHANGED, known_present=present)
     told = Failures(failures, NOW) if failures else None
     now = _later(waited)
-    decision = _decide(patients, Observation("new", NOW, NOW), now, run_is_active=busy, failures=told)
+    decision = _decide(patients, PatientsObservation("new", NOW, NOW), now, run_is_active=busy, failures=told)
     patient_enough = (present == 100 or waited >= 5) and (not failures or now >= NOW + LONGEST_PAUSE)
     if patient_enough and not busy:
         assert decision.start

@@ -10,22 +10,22 @@ from hypothesis import strategies as st
 
 from fm_migration.ledger.inbox import Waiting
 from fm_migration.watching import exports, inbox, objects
-from fm_migration.watching.backoff import LONGEST_PAUSE, Failures, Seen, look
-from fm_migration.watching.exports import Export
+from fm_migration.watching.backoff import LONGEST_PAUSE, Failures, Observation, look
+from fm_migration.watching.exports import ExportState
 from fm_migration.watching.inbox import Drained, cheaper_to_look_up
-from fm_migration.watching.objects import Difference, Look
-from fm_migration.watching.verdict import LONGEST_WAIT, Verdict, still_busy
+from fm_migration.watching.objects import BucketDifference, Look
+from fm_migration.watching.verdict import LONGEST_WAIT, Decision, still_busy
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SETTLE = timedelta(seconds=30)
-DIFFERENCE = Difference(2, 1, 0, NOW - timedelta(minutes=5), "2-0a")
+DIFFERENCE = BucketDifference(2, 1, 0, NOW - timedelta(minutes=5), "2-0a")
 
 
 def test_what_is_seen_again_was_so_since_the_first_look() -> None:
     first = look(None, "a", NOW)
     assert look(first, "a", NOW + SETTLE) == first
-    assert look(first, "b", NOW + SETTLE) == Seen("b", NOW + SETTLE)
-    assert Seen.from_dict(first.as_dict()) == first
+    assert look(first, "b", NOW + SETTLE) == Observation("b", NOW + SETTLE)
+    assert Observation.from_dict(first.as_dict()) == first
     assert not first.stood_still(NOW + timedelta(seconds=29), SETTLE)
     assert first.stood_still(NOW + SETTLE, SETTLE)
 
@@ -34,7 +34,7 @@ def test_what_is_seen_again_was_so_since_the_first_look() -> None:
 
 
 def _judge_export(
-    export: Export, content: str = "new", tried: Failures | None = None, unfinished: Failures | None = None
+    export: ExportState, content: str = "new", tried: Failures | None = None, unfinished: Failures | None = None
 ) -> exports.Judged:
     return exports.judge(
         export,
@@ -48,17 +48,17 @@ def _judge_export(
 
 
 def test_a_file_is_hashed_only_once_it_has_stood_still() -> None:
-    moving = Export(Seen("mark", NOW - timedelta(seconds=1)), None, "old")
+    moving = ExportState(Observation("mark", NOW - timedelta(seconds=1)), None, "old")
     assert _judge_export(moving, content="never asked").sha256 is None
-    still = Export(Seen("mark", NOW - SETTLE), None, "old")
-    assert _judge_export(still) == exports.Judged(Verdict(True, "the export is not the one that was read last"), "new")
+    still = ExportState(Observation("mark", NOW - SETTLE), None, "old")
+    assert _judge_export(still) == exports.Judged(Decision(True, "the export is not the one that was read last"), "new")
 
 
 def test_a_hash_that_is_known_is_not_made_again() -> None:
     def never() -> str:
         raise AssertionError("the file was read for nothing")
 
-    known = Export(Seen("mark", NOW), "old", "old")
+    known = ExportState(Observation("mark", NOW), "old", "old")
     judged = exports.judge(
         known,
         NOW,
@@ -81,7 +81,7 @@ def test_an_export_that_was_not_read_is_never_waited_for_in_vain(
     count: int, waited: int, still: int, last: str
 ) -> None:
     tried = Failures(count, NOW - timedelta(seconds=waited)) if count else None
-    judged = _judge_export(Export(Seen("mark", NOW - timedelta(seconds=still)), None, last), tried=tried)
+    judged = _judge_export(ExportState(Observation("mark", NOW - timedelta(seconds=still)), None, last), tried=tried)
     patient_enough = still >= 30 and (not count or timedelta(seconds=waited) >= LONGEST_PAUSE)
     if last == "old" and patient_enough:
         assert judged.verdict.start
@@ -93,14 +93,14 @@ def test_an_export_that_was_not_read_is_never_waited_for_in_vain(
 # --- new objects ------------------------------------------------------------------------------------------------------
 
 
-def _judge_objects(found: Look, **changes: object) -> Verdict:
+def _judge_objects(found: Look, **changes: object) -> Decision:
     given_by_default = {"settle": SETTLE, "run_on_its_way": False, "tried": None, "unfinished": None}
     return objects.judge(found, NOW, **{**given_by_default, **changes})  # type: ignore[arg-type]
 
 
 def test_a_difference_says_what_it_is() -> None:
     verdict = _judge_objects(Look(DIFFERENCE.words, DIFFERENCE, NOW))
-    assert verdict == Verdict(True, "2 new, 1 changed and 0 vanished objects")
+    assert verdict == Decision(True, "2 new, 1 changed and 0 vanished objects")
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_difference_that_is_taken_in_by_a_run_on_its_way_starts_no_second() ->
 
 def test_a_run_that_failed_behind_the_reading_is_repeated_though_nothing_differs() -> None:
     in_sync = Look("the inventory is as the bucket: 7 objects")
-    assert _judge_objects(in_sync) == Verdict(False, in_sync.words)
+    assert _judge_objects(in_sync) == Decision(False, in_sync.words)
     assert not _judge_objects(in_sync, unfinished=Failures(1, NOW)).start
     assert _judge_objects(in_sync, unfinished=Failures(1, NOW - LONGEST_PAUSE)).start
 

@@ -15,7 +15,7 @@ from fm_migration.defs.catalogue import OWNERS, column_lineage, problem_table, s
 from fm_migration.defs.failures import readable_failures
 from fm_migration.defs.limits import RETRY
 from fm_migration.defs.resources import DatabaseResource, ObjectStoreResource, SettingsResource
-from fm_migration.linking.states import State
+from fm_migration.linking.states import PhotographState
 from fm_migration.report.classes import FindingClass
 from fm_migration.report.findings import Report, make_report, one_moment
 
@@ -24,7 +24,7 @@ GROUP = "assurance"
 WARN_AFTER, OUT_OF_DATE_AFTER = timedelta(hours=30), timedelta(hours=54)
 
 #: States of rows whose photograph is ours to show: when one of them does not, the fault is on our side.
-_OURS = (State.LINKED, State.PLACED_BY_STAFF)
+_OURS = (PhotographState.LINKED, PhotographState.PLACED_BY_STAFF)
 
 
 class OrphanReportConfig(dg.Config):

@@ -18,7 +18,7 @@ from fm_migration.defs.partitions import add_months
 from fm_migration.defs.resources import DatabaseResource, SettingsResource
 from fm_migration.errors import DatabaseError
 from fm_migration.linking import applying, following, placing
-from fm_migration.linking.states import State
+from fm_migration.linking.states import PhotographState
 from fm_migration.thumbnails import thumbnailing
 
 GROUP = "clinic"
@@ -244,7 +244,7 @@ def link_plan(
                 "plan": plan.id,
                 "plan_hash": plan.hash,
                 **{name: int(count) for name, count in plan.counts.items()},
-                **{f"state/{state.value}": plan.states.get(state.value, 0) for state in State},
+                **{f"state/{state.value}": plan.states.get(state.value, 0) for state in PhotographState},
                 "states": _state_table(plan),
                 "doubts": list(plan.doubts),
                 "first_changes": _change_table(sample),
@@ -275,9 +275,9 @@ def link_plan(
                 ),
                 dg.AssetCheckResult(
                     check_name="photographs_are_linked",
-                    passed=plan.states.get(State.LINKED, 0) == counted.rows,
+                    passed=plan.states.get(PhotographState.LINKED, 0) == counted.rows,
                     severity=dg.AssetCheckSeverity.WARN,
-                    metadata={state: count for state, count in plan.states.items() if state != State.LINKED},
+                    metadata={state: count for state, count in plan.states.items() if state != PhotographState.LINKED},
                 ),
             ],
         )
@@ -306,7 +306,10 @@ def summary(plan: placing.Plan) -> str:
 
 def _state_table(plan: placing.Plan) -> dg.MarkdownMetadataValue:
     return problem_table(
-        {state: (count, State(state).meaning, State(state).remedy) for state, count in plan.states.items()}
+        {
+            state: (count, PhotographState(state).meaning, PhotographState(state).remedy)
+            for state, count in plan.states.items()
+        }
     )
 
 

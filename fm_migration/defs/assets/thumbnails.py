@@ -20,7 +20,7 @@ from fm_migration.settings import settings as read_settings
 from fm_migration.thumbnails import thumbnailing
 from fm_migration.thumbnails.making import MakingReport, make_thumbnails
 from fm_migration.thumbnails.progress import spell
-from fm_migration.thumbnails.thumbnailing import Choice, Survey, ThumbnailState
+from fm_migration.thumbnails.thumbnailing import Choice, ThumbnailState, ThumbnailSurvey
 
 GROUP = "clinic"
 #: Runs that make thumbnails can be told, counted and limited by this tag.
@@ -153,7 +153,7 @@ def summary(report: MakingReport) -> str:
     )
 
 
-def _figures(survey: Survey) -> dict[str, Any]:
+def _figures(survey: ThumbnailSurvey) -> dict[str, Any]:
     return {
         "photographs": survey.images,
         "pending": survey.pending,
@@ -177,7 +177,7 @@ def _costs(report: MakingReport) -> dict[str, Any]:
     }
 
 
-def _state_table(survey: Survey) -> dg.MarkdownMetadataValue:
+def _state_table(survey: ThumbnailSurvey) -> dg.MarkdownMetadataValue:
     return problem_table(
         {state.value: (count, state.meaning, state.remedy) for state, count in survey.states.items() if count}
     )
@@ -195,7 +195,7 @@ def _tell_of_each_month(
         )
 
 
-def _check_results(survey: Survey, waiting: dict[str, int]) -> list[dg.AssetCheckResult]:
+def _check_results(survey: ThumbnailSurvey, waiting: dict[str, int]) -> list[dg.AssetCheckResult]:
     bad = {
         state.value: survey.states[state]
         for state in (ThumbnailState.PARTIAL, ThumbnailState.UNREADABLE, ThumbnailState.UNAVAILABLE)

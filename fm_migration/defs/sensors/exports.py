@@ -18,8 +18,8 @@ from fm_migration.linking import applying
 from fm_migration.objects.failures import ObjectMissingError
 from fm_migration.places import Places
 from fm_migration.sources.export_file import look_at_export, open_export
-from fm_migration.watching.backoff import Seen, look
-from fm_migration.watching.exports import Export, Judged, judge
+from fm_migration.watching.backoff import Observation, look
+from fm_migration.watching.exports import ExportState, Judged, judge
 
 EXPORT_TAG = "fm/export"
 _SHOWN = 16
@@ -44,11 +44,11 @@ def new_export(
     with readable_failures():
         places = settings.places()
         try:
-            seen = look(Seen.from_dict(last) if last else None, look_at_export(places), now)
-            known = last["sha256"] if last and seen == Seen.from_dict(last) else None
+            seen = look(Observation.from_dict(last) if last else None, look_at_export(places), now)
+            known = last["sha256"] if last and seen == Observation.from_dict(last) else None
             with database.engine().connect() as connection:
                 last_applied = applying.last_applied(connection)
-                export = Export(seen, known, csv_metadata.last_read(connection), last_applied is not None)
+                export = ExportState(seen, known, csv_metadata.last_read(connection), last_applied is not None)
             judged = _judge(context.instance, places, export, now, timedelta(seconds=knobs.watch_settle_seconds))
         except (ExportError, ObjectMissingError, TransientError) as error:
             # Not there at the moment is no state to act on: somebody may be putting another in its place.
@@ -61,7 +61,9 @@ def new_export(
     return dg.SensorResult(run_requests=[asked], cursor=cursor)
 
 
-def _judge(instance: dg.DagsterInstance, places: Places, export: Export, now: datetime, settle: timedelta) -> Judged:
+def _judge(
+    instance: dg.DagsterInstance, places: Places, export: ExportState, now: datetime, settle: timedelta
+) -> Judged:
     def content() -> str:
         with open_export(places) as file:
             return file.sha256

@@ -16,7 +16,7 @@ from fm_migration.ledger import identity
 from fm_migration.linking import applying, consuming, following
 from fm_migration.operations.alerts import send_waiting_alert
 from fm_migration.settings import settings as read_settings
-from fm_migration.watching.healing import Decision, Observation, Patients, decide
+from fm_migration.watching.healing import HealingDecision, Patients, PatientsObservation, decide
 
 FINGERPRINT_TAG = "fm/patients"
 
@@ -36,7 +36,7 @@ def patients_reimported(
     patients = _read_patients(database)
     decision = decide(
         patients,
-        Observation.from_dict(json.loads(context.cursor)) if context.cursor else None,
+        PatientsObservation.from_dict(json.loads(context.cursor)) if context.cursor else None,
         datetime.now(UTC),
         run_is_active=links_on_their_way(context.instance),
         failures=ended(context.instance, {FINGERPRINT_TAG: patients.fingerprint}, [dg.DagsterRunStatus.FAILURE]),
@@ -52,7 +52,7 @@ def patients_reimported(
 
 
 def _result(
-    context: dg.SensorEvaluationContext, database: DatabaseResource, patients: Patients, decision: Decision
+    context: dg.SensorEvaluationContext, database: DatabaseResource, patients: Patients, decision: HealingDecision
 ) -> dg.SensorResult:
     cursor = json.dumps(decision.observation.as_dict())
     if not decision.start:

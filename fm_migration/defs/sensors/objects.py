@@ -23,7 +23,7 @@ from fm_migration.sources.bucket import newest_report
 from fm_migration.watching import inbox as watched_inbox
 from fm_migration.watching import objects as watched_objects
 from fm_migration.watching.objects import Look, look_around, look_for_report
-from fm_migration.watching.verdict import FIRST_IMPORT, Verdict
+from fm_migration.watching.verdict import FIRST_IMPORT, Decision
 
 #: Which difference between bucket and inventory a run was started for.
 OBJECTS_TAG = "fm/objects"
@@ -135,7 +135,7 @@ def object_events(
 
 
 def _take_in(
-    context: dg.SensorEvaluationContext, verdict: Verdict, state: dict[str, str], config: dict[str, Any]
+    context: dg.SensorEvaluationContext, verdict: Decision, state: dict[str, str], config: dict[str, Any]
 ) -> dg.SensorResult | dg.SkipReason:
     if not verdict.start:
         return dg.SkipReason(verdict.words)

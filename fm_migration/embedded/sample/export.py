@@ -12,7 +12,7 @@ import random
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from fm_migration.embedded.sample.model import Row
+from fm_migration.embedded.sample.model import ExportedRow
 from fm_migration.embedded.sample.people import filemaker_uuid, stream
 from fm_migration.embedded.sample.photographs import Shot
 from fm_migration.embedded.sample.words import FIRST_NAMES, LAST_NAMES
@@ -20,7 +20,7 @@ from fm_migration.embedded.sample.words import FIRST_NAMES, LAST_NAMES
 HEADER = ("date", "fileNane", "id", "id_Contact", "Name of file", "NexusExportDate", "recid", "Type")
 
 
-def csv_bytes(rows: Iterable[Row]) -> bytes:
+def csv_bytes(rows: Iterable[ExportedRow]) -> bytes:
     """The export as a file."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
@@ -31,7 +31,7 @@ def csv_bytes(rows: Iterable[Row]) -> bytes:
     return text.getvalue().encode("utf-8-sig")
 
 
-def design(seed: int, shots: list[Shot]) -> Iterator[Row]:
+def design(seed: int, shots: list[Shot]) -> Iterator[ExportedRow]:
     """The rows in FileMaker's order: by recid, repeated ones anywhere."""
     rng = stream(seed, "rows")
     places: list[tuple[float, int, Shot]] = []
@@ -53,12 +53,12 @@ def design(seed: int, shots: list[Shot]) -> Iterator[Row]:
         yield row
 
 
-def _row(rng: random.Random, number: int, shot: Shot) -> Row:
+def _row(rng: random.Random, number: int, shot: Shot) -> ExportedRow:
     name = f"IMG_{rng.randrange(10000):04d}.JPG"
     if rng.randrange(20) == 0:
         # Staff name files after patients: an export holds names even where no column says so.
         name = f"{rng.choice(LAST_NAMES)} {rng.choice(FIRST_NAMES)} {number}.jpg"
-    return Row(
+    return ExportedRow(
         number=number,
         recid=shot.recid,
         image_id=shot.image_id,
@@ -75,7 +75,7 @@ def _row(rng: random.Random, number: int, shot: Shot) -> Row:
     )
 
 
-def _contradicting(rng: random.Random, row: Row, number: int, contacts: list[str]) -> Row:
+def _contradicting(rng: random.Random, row: ExportedRow, number: int, contacts: list[str]) -> ExportedRow:
     """The same recid with another contact, another day or another image id, in turn."""
     if number % 3 == 1 and row.taken:
         day = row.taken + dt.timedelta(days=1)

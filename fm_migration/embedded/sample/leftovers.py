@@ -18,11 +18,11 @@ from fm_migration.embedded.sample.model import (
     Batch,
     Document,
     End,
+    ExportedRow,
     Image,
     Patient,
     Picture,
     Relationship,
-    Row,
     StoredObject,
     Variant,
     patient_uuid,
@@ -75,7 +75,7 @@ def design(
     document_count: int,
     counts: dict[str, int],
     patients: tuple[Patient, ...],
-    rows: tuple[Row, ...],
+    rows: tuple[ExportedRow, ...],
     objects: tuple[StoredObject, ...],
 ) -> Leftovers:
     """Everything that the app holds in this variant."""
@@ -103,12 +103,12 @@ def design(
 _Session = tuple[str, dt.date]
 
 
-def _sessions_of_the_command(rows: tuple[Row, ...]) -> dict[_Session, list[Row]]:
+def _sessions_of_the_command(rows: tuple[ExportedRow, ...]) -> dict[_Session, list[ExportedRow]]:
     """What the command could import: dated, with an object, of somebody the app knows (or thinks it knows).
 
     It worked from the export before this one, which held none of the rows that are in dispute now.
     """
-    sessions: dict[_Session, list[Row]] = {}
+    sessions: dict[_Session, list[ExportedRow]] = {}
     for row in rows:
         if row.taken and row.state in ("linked", "ambiguous_patient"):
             sessions.setdefault((row.patient or row.contact.upper(), row.taken), []).append(row)
@@ -120,7 +120,7 @@ def _run_albums(
     variant: Variant,
     counts: dict[str, int],
     owners: dict[str, Patient],
-    sessions: dict[_Session, list[Row]],
+    sessions: dict[_Session, list[ExportedRow]],
     objects: tuple[StoredObject, ...],
 ) -> list[_Album]:
     rng = stream(seed, "runs")
@@ -163,7 +163,7 @@ def _run_batch(seed: int, owner: Patient, generation: int, day: dt.date, count: 
     )
 
 
-def _run_image(seed: int, batch: Batch, row: Row, key: str, thumbnail_key: str, order: int) -> Image:
+def _run_image(seed: int, batch: Batch, row: ExportedRow, key: str, thumbnail_key: str, order: int) -> Image:
     return Image(
         id=sample_uuid(seed, "image", row.image_id),
         batch_id=batch.id,

@@ -88,7 +88,7 @@ STALE_GENERATIONS = 9
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
+class MessTotals:
     """How many there are of everything, mess included."""
 
     patients: int
@@ -99,11 +99,11 @@ class Totals:
     documents: int
 
 
-def totals(size: float) -> Totals:
+def totals(size: float) -> MessTotals:
     """The totals of a clinic of this size; floors keep room for one of each kind of mess."""
     contacts = max(round(1303 * size), 20)
     originals = max(round(6490 * size), 100)
-    return Totals(
+    return MessTotals(
         patients=max(round(2842 * size), contacts + 16),
         contacts=contacts,
         sessions=max(round(1661 * size), contacts + 5),

@@ -75,7 +75,7 @@ class Patient:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ExportedRow:
     """A row of the export as it is written, and what should become of it."""
 
     number: int  # 1 is the first row below the header
@@ -210,7 +210,7 @@ class Clinic:
     generation: int  # of the patients' present UUIDs
     mess: dict[str, int]
     patients: tuple[Patient, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[ExportedRow, ...]
     objects: tuple[StoredObject, ...]
     uploads: tuple[StoredObject, ...]  # objects of hand-uploaded images, outside the dump
     batches: tuple[Batch, ...]

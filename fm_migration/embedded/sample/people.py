@@ -11,7 +11,7 @@ import uuid
 from collections import Counter
 from dataclasses import dataclass
 
-from fm_migration.embedded.sample.mess import Totals
+from fm_migration.embedded.sample.mess import MessTotals
 from fm_migration.embedded.sample.model import Patient, patient_uuid
 from fm_migration.embedded.sample.words import FIRST_NAMES, LAST_NAMES
 
@@ -45,7 +45,7 @@ def reimported_at(generation: int) -> dt.datetime:
     return _FIRST_IMPORT + (generation - 1) * _BETWEEN_IMPORTS
 
 
-def design(seed: int, sizes: Totals, counts: dict[str, int], generation: int) -> People:
+def design(seed: int, sizes: MessTotals, counts: dict[str, int], generation: int) -> People:
     """The patients of the app. Each mess about ids falls on people of its own."""
     rng = stream(seed, "people")
     distinct = sizes.patients - counts["hand_entered_patient"] - counts["shared_filemaker_id"]

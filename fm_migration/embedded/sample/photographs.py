@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from fm_migration.embedded.sample.mess import ROWS_PER_MERGED_PATIENT, Totals
+from fm_migration.embedded.sample.mess import ROWS_PER_MERGED_PATIENT, MessTotals
 from fm_migration.embedded.sample.model import State, sample_uuid
 from fm_migration.embedded.sample.people import People, filemaker_uuid, stream
 from fm_migration.embedded.sample.words import types_for
@@ -59,7 +59,7 @@ class Shot:
         return self.day if self.written_date is None else None
 
 
-def design(seed: int, sizes: Totals, counts: dict[str, int], people: People) -> list[Shot]:
+def design(seed: int, sizes: MessTotals, counts: dict[str, int], people: People) -> list[Shot]:
     """All photographs: those of the export, and those that only the dump knows."""
     rng = stream(seed, "photographs")
     sessions_of = _session_days(rng, sizes.sessions, people)

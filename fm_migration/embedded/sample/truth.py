@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fm_migration.embedded.sample import pictures
-from fm_migration.embedded.sample.model import Batch, Clinic, End, Image, Relationship, Row, StoredObject
+from fm_migration.embedded.sample.model import Batch, Clinic, End, ExportedRow, Image, Relationship, StoredObject
 
 VERSION = 2
 _NOT_A_PICTURE = "not_a_picture"
@@ -91,7 +91,7 @@ def _keys_by_photograph(objects: Iterable[StoredObject]) -> dict[str, str]:
     return {(o.recid or str(o.image_id)): o.key for o in objects if o.role == "original"}
 
 
-def _describe_row(row: Row, keys: dict[str, str]) -> dict[str, Any]:
+def _describe_row(row: ExportedRow, keys: dict[str, str]) -> dict[str, Any]:
     return {
         "row": row.number,
         "recid": row.recid,
