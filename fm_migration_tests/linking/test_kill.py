@@ -6,12 +6,7 @@ Afterwards the clinic is as it was, to the last column, and the next run finishe
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, text
@@ -20,10 +15,9 @@ from sqlalchemy.exc import DBAPIError
 from fm_migration.database import ConnectionLostError, explain_statement
 from fm_migration.linking import applying
 from fm_migration.linking.placing import Plan
-from fm_migration_tests.linking.doomed import ABOUT_TO_COMMIT, STEPS, stopping
+from fm_migration_tests.linking.doomed import ABOUT_TO_COMMIT, STEPS, doomed, stopping
 from fm_migration_tests.linking.world import ANNA, BERT, DUMP, Photograph, World
 
-PROJECT = Path(__file__).parents[2]
 ALL_STEPS = (*STEPS, ABOUT_TO_COMMIT)
 
 
@@ -58,27 +52,15 @@ def _assert_the_next_run_finishes(world: World, plan: Plan) -> None:
     assert world.plan().changes == 0
 
 
-@contextmanager
-def _doomed(world: World, plan: Plan, step: str) -> Iterator[subprocess.Popen[str]]:
-    """A process that has come to the step of its apply."""
-    command = [sys.executable, "-m", "fm_migration_tests.linking.doomed", world.url, str(plan.id), step]
-    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "here\n"
-            yield process
-        finally:
-            process.kill()
-
-
 @pytest.mark.parametrize("step", ALL_STEPS)
 def test_16_a_process_killed_at_any_step_leaves_the_state_before(planned: tuple[World, Plan], step: str) -> None:
     world, plan = planned
     before, ledger = world.snapshot(), _ledger(world)
-    with _doomed(world, plan, step) as process:
+    with doomed(world.url, plan.id, step) as process:
         assert world.snapshot() == before, "nobody sees half an apply"
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
     assert (world.snapshot(), _ledger(world)) == (before, ledger)
     _assert_the_next_run_finishes(world, plan)
 
