@@ -19,9 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.loaders
+import botocore.session
+import hypothesis
 import psycopg
 import pytest
 from botocore.config import Config
+from psycopg import sql
 from sqlalchemy import Engine
 from xdist.scheduler import LoadScopeScheduling
 
@@ -34,28 +38,43 @@ from fm_migration.embedded.sample.plan import design_clinic
 from fm_migration.embedded.stack import Stack, hold
 from fm_migration.ledger import schema
 from fm_migration.settings import Settings, load_settings, settings
-from fm_migration_tests import installed_postgres
+from fm_migration_tests import installed_postgres, templates
 from fm_migration_tests.guard import stand_guard
 from fm_migration_tests.installed_postgres import InstalledPostgres
+from fm_migration_tests.places import import_photographs
 
 TEMPLATE = "clinic_template"
+#: Names a folder: test runs that follow each other find servers and templates there (`bench/mutants.py`).
+SERVERS = "FM_TEST_SERVERS"
 #: Modules that run a daemon of Dagster's, most with a web server or a browser beside it.
 DAEMONS = (
-    "fm_migration_tests/e2e/",
     "fm_migration_tests/browser/test_dagster_ui.py",
     "fm_migration_tests/cli/test_dev.py",
+    "fm_migration_tests/e2e/test_backfills.py",
+    "fm_migration_tests/e2e/test_healing.py",
+    "fm_migration_tests/e2e/test_importing.py",
 )
+#: Said in the name of a test that runs one and has a twin that does not.
+UNDER_THE_DAEMON = "[under the daemon"
+#: Hypothesis' own profile for CI, but for its being the same each time, which --hypothesis-profile=ci still is.
+EACH_TIME_ANEW = "each time anew"
+hypothesis.settings.register_profile(EACH_TIME_ANEW, parent=hypothesis.settings.get_profile("ci"), derandomize=False)
 #: About 130 photographs: small enough to be made in two seconds, large enough for every kind of mess.
 SAMPLE_SIZE = 0.02
 
 
-def pytest_configure() -> None:
-    """Another seed for the machine of the model in each test run; its processes inherit it."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Other examples and other sequences in each test run; the processes of a run inherit both seeds."""
     os.environ.setdefault("FM_MODEL_SEED", str(secrets.randbelow(1_000_000)))
+    if config.getoption("--hypothesis-profile") is None:
+        hypothesis.settings.load_profile(EACH_TIME_ANEW)
 
 
-def pytest_report_header() -> str:
-    return f"model: FM_MODEL_SEED={os.environ['FM_MODEL_SEED']} plays the same sequences again"
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    return [
+        f"hypothesis: --hypothesis-seed={config.getoption('--hypothesis-seed')} tries the same examples again",
+        f"model: FM_MODEL_SEED={os.environ['FM_MODEL_SEED']} plays the same sequences again",
+    ]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -64,6 +83,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     # Processes that may not keep what they compile start in three times the time; the tests start hundreds.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
+    if not hasattr(config, "workerinput") and config.getoption("--hypothesis-seed") is None:
+        config.option.hypothesis_seed = str(secrets.randbelow(1_000_000))
     # In the debugger a person presses Ctrl-C to look around, not to end the run.
     in_debugger = config.getoption("usepdb") or config.getoption("trace")
     if not hasattr(config, "workerinput") and not in_debugger:
@@ -73,7 +94,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Modules with daemons go first, then the other slow ones: whoever begins the longest last keeps all waiting."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (not item.nodeid.startswith(DAEMONS), item.path not in slow))
+    items.sort(key=lambda item: (not _has_daemon(item.nodeid), item.path not in slow))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -88,7 +109,11 @@ class _ByModule(LoadScopeScheduling):  # type: ignore[misc]  # has no types
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "daemons" if nodeid.startswith(DAEMONS) else nodeid.partition("::")[0]
+        return "daemons" if _has_daemon(nodeid) else nodeid.partition("::")[0]
+
+
+def _has_daemon(nodeid: str) -> bool:
+    return nodeid.startswith(DAEMONS) or UNDER_THE_DAEMON in nodeid
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -96,10 +121,19 @@ def _no_settings_from_outside() -> Iterator[None]:
     """The developer's own FM_* variables and .env must not reach a test."""
     patch = pytest.MonkeyPatch()
     for name in [name for name in os.environ if name.startswith(("FM_", "DAGSTER_HOME"))]:
-        if name not in ("FM_FUZZ", installed_postgres.VARIABLE) and not name.startswith("FM_MODEL_"):
+        if name not in ("FM_FUZZ", SERVERS, installed_postgres.VARIABLE) and not name.startswith("FM_MODEL_"):
             patch.delenv(name)
     patch.setitem(Settings.model_config, "env_file", None)
     settings.cache_clear()
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_clients() -> Iterator[None]:
+    """Parsing the model of S3 takes 0.1 s, and hundreds of clients are made, most of them by the code under test."""
+    patch, loader = pytest.MonkeyPatch(), botocore.loaders.create_loader()
+    patch.setattr(botocore.session, "create_loader", lambda *_: loader)
     yield
     patch.undo()
 
@@ -115,11 +149,13 @@ def reachable() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory, _no_settings_from_outside: None) -> Stack:
-    """The PostgreSQL and the object server of this test run."""
+    """The PostgreSQL and the object server of this test run, or those that several runs share in a folder."""
+    shared = os.environ.get(SERVERS)
     base = tmp_path_factory.getbasetemp()
     # Under xdist every worker has a folder of its own below the one of the run.
     run_folder = base.parent if base.name.startswith("popen-") else base
-    stack = hold(load_settings(home=run_folder / "servers", embedded_linger_seconds=1))
+    home = Path(shared) if shared else run_folder / "servers"
+    stack = hold(load_settings(home=home, embedded_linger_seconds=1))
     _trust_the_disk(stack)
     return stack
 
@@ -129,10 +165,16 @@ def _trust_the_disk(servers: Stack) -> None:
 
     What embedded/ promises of servers that are killed is tested on servers of those tests' own, as they are.
     """
-    with psycopg.connect(servers.database_url("postgres"), autocommit=True) as connection:
+    with (
+        locks.exclusive(servers.layout.home / "trust.lock"),
+        psycopg.connect(servers.database_url("postgres"), autocommit=True) as connection,
+    ):
         for option in ("fsync", "full_page_writes"):
             connection.execute(f"alter system set {option} = off")
         connection.execute("select pg_reload_conf()")
+        # Thousands of connections are made, and each hashes the password as often as it was hashed when it was set.
+        connection.execute("set scram_iterations = 1")
+        connection.execute(sql.SQL("alter role postgres password {}").format(servers.database_password))
 
 
 @pytest.fixture(scope="session")
@@ -147,20 +189,15 @@ def postgres15() -> Iterator[InstalledPostgres]:
 
 @pytest.fixture(scope="session")
 def _template(servers: Stack) -> str:
-    """A database with the clinic's tables and our schema, to make copies of: a copy takes 50 ms."""
-    with (
-        locks.exclusive(servers.layout.home / "template.lock"),
-        psycopg.connect(servers.database_url("postgres"), autocommit=True) as connection,
-    ):
-        found = connection.execute("select 1 from pg_database where datname = %s", [TEMPLATE]).fetchone()
-        if not found:
-            connection.execute("create database clinic_template_draft")
-            engine = database.open_engine(servers.database_url("clinic_template_draft"))
-            tables.metadata.create_all(engine)
-            schema.upgrade(engine)
-            engine.dispose()
-            connection.execute(f"alter database clinic_template_draft rename to {TEMPLATE}")
-    return TEMPLATE
+    """A database with the clinic's tables and our schema, to make copies of."""
+
+    def fill(url: str) -> None:
+        engine = database.open_engine(url)
+        tables.metadata.create_all(engine)
+        schema.upgrade(engine)
+        engine.dispose()
+
+    return templates.made_once(servers, TEMPLATE, "template0", fill)
 
 
 @pytest.fixture
@@ -169,16 +206,12 @@ def new_database(servers: Stack) -> Iterator[Callable[..., str]]:
     made: list[str] = []
 
     def make(template: str = "template0") -> str:
-        name = f"test_{uuid.uuid4().hex[:12]}"
-        with psycopg.connect(servers.database_url("postgres"), autocommit=True) as connection:
-            connection.execute(f"create database {name} template {template}")
-        made.append(name)
-        return servers.database_url(name)
+        made.append(templates.copy(servers, template))
+        return servers.database_url(made[-1])
 
     yield make
-    with psycopg.connect(servers.database_url("postgres"), autocommit=True) as connection:
-        for name in made:
-            connection.execute(f"drop database if exists {name} with (force)")
+    if made:
+        templates.drop(servers, *made)
 
 
 @pytest.fixture
@@ -204,14 +237,10 @@ def engine(clinic_database: str) -> Iterator[Engine]:
 @pytest.fixture(scope="module")
 def module_engine(servers: Stack, _template: str) -> Iterator[Engine]:
     """One database for the tests of a module, which empty it: five times faster than making another."""
-    name = f"module_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(servers.database_url("postgres"), autocommit=True) as connection:
-        connection.execute(f"create database {name} template {_template}")
-    engine = database.open_engine(servers.database_url(name))
-    yield engine
-    engine.dispose()
-    with psycopg.connect(servers.database_url("postgres"), autocommit=True) as connection:
-        connection.execute(f"drop database {name} with (force)")
+    with templates.copied(servers, _template, "module") as url:
+        engine = database.open_engine(url)
+        yield engine
+        engine.dispose()
 
 
 @dataclass(frozen=True)
@@ -239,28 +268,34 @@ class SampleClinic:
 
 
 @pytest.fixture(scope="session")
-def _sample_template(servers: Stack, s3_client: Any) -> Callable[[Variant], str]:
+def _sample_template(servers: Stack, s3_client: Any, _template: str) -> Callable[[Variant], str]:
     """Makes a sample clinic of a variant once in a test run; the name of the database to copy."""
 
     def make(variant: Variant) -> str:
         name = f"sample_{variant}"
-        with (
-            locks.exclusive(servers.layout.home / f"{name}.lock"),
-            psycopg.connect(servers.database_url("postgres"), autocommit=True) as connection,
-        ):
-            if not connection.execute("select 1 from pg_database where datname = %s", [name]).fetchone():
-                draft = f"{name}_draft"
-                connection.execute(f"create database {draft} template template0")
-                engine = database.open_engine(servers.database_url(draft))
-                tables.metadata.create_all(engine)
-                schema.upgrade(engine)
-                engine.dispose()
-                clinic = design_clinic(SAMPLE_SIZE, seed=1, variant=variant)
-                folder = servers.layout.home / name
-                with psycopg.connect(servers.database_url(draft)) as target:
-                    build(clinic, target, s3_client, name.replace("_", "-"), folder)
-                connection.execute(f"alter database {draft} rename to {name}")
-        return name
+
+        def fill(url: str) -> None:
+            clinic = design_clinic(SAMPLE_SIZE, seed=1, variant=variant)
+            with psycopg.connect(url) as target:
+                build(clinic, target, s3_client, name.replace("_", "-"), servers.layout.home / name)
+
+        return templates.made_once(servers, name, _template, fill)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def _linked_template(servers: Stack, _sample_template: Callable[[Variant], str]) -> Callable[..., str]:
+    """The same after our import, of all photographs or the first so many: an import takes seconds."""
+
+    def make(variant: Variant, limit: int | None = None) -> str:
+        sample = _sample_template(variant)
+
+        def fill(url: str) -> None:
+            with templates.places_of_sample(servers, url, sample) as places:
+                import_photographs(places, limit)
+
+        return templates.made_once(servers, f"{sample}_linked_{limit or 'all'}", sample, fill)
 
     return make
 
@@ -268,15 +303,15 @@ def _sample_template(servers: Stack, s3_client: Any) -> Callable[[Variant], str]
 @pytest.fixture
 def make_sample(
     servers: Stack, s3_client: Any, _sample_template: Callable[[Variant], str], new_database: Callable[..., str]
-) -> Callable[[Variant], SampleClinic]:
-    """Sample clinics to order: `fresh`, `imported` or `stale`."""
+) -> Callable[..., SampleClinic]:
+    """Sample clinics to order, `fresh`, `imported` or `stale`: as built, or with what another template has of it."""
 
-    def make(variant: Variant) -> SampleClinic:
+    def make(variant: Variant, template: str | None = None) -> SampleClinic:
         name = _sample_template(variant)
         folder = servers.layout.home / name
         return SampleClinic(
-            database_url=new_database(name),
-            bucket=_bucket(servers, s3_client, name.replace("_", "-")),
+            database_url=new_database(template or name),
+            bucket=bucket_of(servers, s3_client, name),
             export=folder / EXPORT_FILE,
             truth=json.loads((folder / TRUTH_FILE).read_bytes()),
         )
@@ -284,7 +319,21 @@ def make_sample(
     return make
 
 
-def _bucket(servers: Stack, client: Any, name: str) -> Bucket:
+@pytest.fixture
+def linked_sample(
+    make_sample: Callable[..., SampleClinic], _linked_template: Callable[..., str]
+) -> Callable[..., SampleClinic]:
+    """The same after our import."""
+
+    def make(variant: Variant, limit: int | None = None) -> SampleClinic:
+        return make_sample(variant, _linked_template(variant, limit))
+
+    return make
+
+
+def bucket_of(servers: Stack, client: Any, name: str) -> Bucket:
+    """The bucket of this name; that of a sample clinic is called like its database, as far as buckets may be."""
+    name = name.replace("_", "-")
     endpoint = object_server.url(servers.objects_port)
     url = f"s3://{name}?endpoint={endpoint}&region={object_server.REGION}"
     return Bucket(name, client, url, servers.access_key, servers.secret_key)
@@ -306,4 +355,4 @@ def s3_client(servers: Stack) -> Any:
 def bucket(servers: Stack, s3_client: Any) -> Bucket:
     name = f"test-{uuid.uuid4().hex[:12]}"
     s3_client.create_bucket(Bucket=name)
-    return _bucket(servers, s3_client, name)
+    return bucket_of(servers, s3_client, name)

@@ -10,34 +10,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
-from fm_migration.embedded import object_server
 from fm_migration.embedded.sample.model import EXPORT_FILE, TRUTH_FILE
 from fm_migration.embedded.stack import Stack
-from fm_migration_tests.conftest import Bucket, SampleClinic
+from fm_migration_tests import templates
+from fm_migration_tests.conftest import SampleClinic, bucket_of
 from fm_migration_tests.thumbnails.conftest import copied
 
 
 @contextmanager
-def own_clinic(servers: Stack, client: Any, template: str, folder: Path) -> Iterator[SampleClinic]:
-    """A copy of the sample clinic that `_sample_template` has made; the export lies in the folder."""
-    name = f"own_{uuid.uuid4().hex[:12]}"
+def own_clinic(
+    servers: Stack, client: Any, template: str, folder: Path, database: str | None = None
+) -> Iterator[SampleClinic]:
+    """A copy of the sample clinic that `_sample_template` has made; the export lies in the folder.
+
+    Its database is a copy of another one where one is named: of what `_linked_template` has made.
+    """
+    name = f"own-{uuid.uuid4().hex[:12]}"
     files = servers.layout.home / template
-    client.create_bucket(Bucket=name.replace("_", "-"))
-    bucket = copied(_bucket(servers, client, template), _bucket(servers, client, name))
+    client.create_bucket(Bucket=name)
+    bucket = copied(bucket_of(servers, client, template), bucket_of(servers, client, name))
     export = folder / Path(EXPORT_FILE).name
     shutil.copyfile(files / EXPORT_FILE, export)
-    with psycopg.connect(servers.database_url("postgres"), autocommit=True) as administration:
-        administration.execute(f"create database {name} template {template}")
-    try:
-        yield SampleClinic(servers.database_url(name), bucket, export, json.loads((files / TRUTH_FILE).read_bytes()))
-    finally:
-        with psycopg.connect(servers.database_url("postgres"), autocommit=True) as administration:
-            administration.execute(f"drop database {name} with (force)")
-
-
-def _bucket(servers: Stack, client: Any, database: str) -> Bucket:
-    name = database.replace("_", "-")
-    url = f"s3://{name}?endpoint={object_server.url(servers.objects_port)}&region={object_server.REGION}"
-    return Bucket(name, client, url, servers.access_key, servers.secret_key)
+    with templates.copied(servers, database or template, "own") as url:
+        yield SampleClinic(url, bucket, export, json.loads((files / TRUTH_FILE).read_bytes()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,7 +11,9 @@ from fm_migration.linking import applying, following, placing
 from fm_migration.operations import staging
 from fm_migration.places import Places
 from fm_migration.settings import settings
-from fm_migration_tests.conftest import Bucket
+
+if TYPE_CHECKING:
+    from fm_migration_tests.conftest import Bucket
 
 DUMP = "filemaker-import/images-bulk-dump/"
 EXPORT_HEAD = "date,fileNane,id,id_Contact,Name of file,NexusExportDate,recid,Type\r\n"
@@ -26,15 +29,20 @@ def use_places(monkeypatch: pytest.MonkeyPatch, database_url: str, bucket: Bucke
     settings.cache_clear()
 
 
-def import_photographs(places: Places) -> None:
-    """What the job of the same name does, without Dagster."""
+def import_photographs(places: Places, limit: int | None = None) -> int:
+    """What the job of the same name does, without Dagster, with all photographs or the first so many; the plan's id."""
     with places.engine.begin() as connection:
         staging.stage_export(connection, places)
         staging.stage_inventory(connection, places.store, places.settings)
         staging.stage_patients(connection)
+    return link_photographs(places, limit)
+
+
+def link_photographs(places: Places, limit: int | None = None) -> int:
     with places.engine.begin() as connection:
         following.follow(connection)
     with places.engine.begin() as connection:
-        plan = placing.make_plan(connection, places.settings)
+        plan = placing.make_plan(connection, places.settings, limit=limit)
     with places.engine.begin() as connection:
-        applying.apply_plan(connection, plan.id)
+        applying.apply_plan(connection, plan.id, approve=plan.hash)
+    return plan.id

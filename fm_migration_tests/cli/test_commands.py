@@ -37,15 +37,13 @@ values (%s, 'Test', 'Person', false, now(), now())
 
 
 @pytest.fixture
-def imported(make_sample: Callable[[str], SampleClinic], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Places:
+def imported(linked_sample: Callable[[str], SampleClinic], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Places:
     """A sample clinic whose photographs were imported by us."""
-    sample = make_sample("fresh")
+    sample = linked_sample("fresh")
     use_places(monkeypatch, sample.database_url, sample.bucket, sample.export)
     monkeypatch.setenv("FM_HOME", str(tmp_path))
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    places = find_places(load_settings())
-    import_photographs(places)
-    return places
+    return find_places(load_settings())
 
 
 def _visible(places: Places) -> int:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator
 
-import psycopg
 import pytest
 from sqlalchemy import Connection, Engine
 
 from fm_migration import database
-from fm_migration.embedded import locks
 from fm_migration.embedded.stack import Stack
+from fm_migration_tests import templates
 from fm_migration_tests.peers import gallery
 from fm_migration_tests.peers.gallery import Gallery, open_gallery
 
@@ -21,17 +19,7 @@ TEMPLATE = "django_template"
 @pytest.fixture(scope="session")
 def _django_template(servers: Stack) -> str:
     """A database as `manage.py migrate` leaves it, made once a run: migrating takes seconds, a copy 50 ms."""
-    with (
-        locks.exclusive(servers.layout.home / "django_template.lock"),
-        psycopg.connect(servers.database_url("postgres"), autocommit=True) as connection,
-    ):
-        found = connection.execute("select 1 from pg_database where datname = %s", [TEMPLATE]).fetchone()
-        if not found:
-            connection.execute(f"drop database if exists {TEMPLATE}_draft")
-            connection.execute(f"create database {TEMPLATE}_draft")
-            gallery.migrate(servers.database_url(f"{TEMPLATE}_draft"))
-            connection.execute(f"alter database {TEMPLATE}_draft rename to {TEMPLATE}")
-    return TEMPLATE
+    return templates.made_once(servers, TEMPLATE, "template0", gallery.migrate)
 
 
 @pytest.fixture
@@ -42,12 +30,8 @@ def django_database(new_database: Callable[..., str], _django_template: str) -> 
 
 @pytest.fixture(scope="module")
 def _shared_django_database(servers: Stack, _django_template: str) -> Iterator[str]:
-    name = f"shared_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(servers.database_url("postgres"), autocommit=True) as connection:
-        connection.execute(f"create database {name} template {_django_template}")
-    yield servers.database_url(name)
-    with psycopg.connect(servers.database_url("postgres"), autocommit=True) as connection:
-        connection.execute(f"drop database {name} with (force)")
+    with templates.copied(servers, _django_template, "shared") as url:
+        yield url
 
 
 @pytest.fixture

@@ -20,8 +20,10 @@ from fm_migration.defs.schedules import nightly_report
 from fm_migration.embedded.sample.reimport import play_reimport
 from fm_migration.report.classes import FindingClass
 from fm_migration_tests.conftest import Bucket, SampleClinic
+from fm_migration_tests.defs.conftest import Import
+from fm_migration_tests.defs.memory import recall
 from fm_migration_tests.places import use_places
-from fm_migration_tests.thumbnails.conftest import copied
+from fm_migration_tests.thumbnails.conftest import in_own_bucket
 
 CHECKS = {
     "no_batch_dangles",
@@ -86,25 +88,40 @@ class Watched:
                 pass
 
 
+Order = Callable[[str | None], Watched]
+
+
 @pytest.fixture
-def untouched(
-    make_sample: Callable[[str], SampleClinic],
+def order(
+    make_sample: Callable[..., SampleClinic],
     bucket: Bucket,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     definitions: dg.Definitions,
     instance: dg.DagsterInstance,
-) -> Watched:
-    sample = make_sample("imported")
-    use_places(monkeypatch, sample.database_url, copied(sample.bucket, bucket), sample.export)
-    monkeypatch.setenv("FM_HOME", str(tmp_path))
-    return Watched(SampleClinic(sample.database_url, bucket, sample.export, sample.truth), definitions, instance)
+) -> Order:
+    """A clinic that an earlier tool has imported, in the state of this template; its bucket may be written to."""
+
+    def make(template: str | None) -> Watched:
+        sample = in_own_bucket(make_sample("imported", template), bucket)
+        use_places(monkeypatch, sample.database_url, bucket, sample.export)
+        monkeypatch.setenv("FM_HOME", str(tmp_path))
+        return Watched(sample, definitions, instance)
+
+    return make
 
 
 @pytest.fixture
-def imported(untouched: Watched) -> Watched:
-    assert untouched.run(job="import_photographs").success
-    return untouched
+def untouched(order: Order) -> Watched:
+    return order(None)
+
+
+@pytest.fixture
+def imported(order: Order, import_by_dagster: Callable[..., Import]) -> Watched:
+    made = import_by_dagster("imported")
+    clinic = order(made.template)
+    recall(clinic.instance, made.memory)
+    return clinic
 
 
 def _metadata(result: dg.ExecuteInProcessResult) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from fm_migration.defs.automation import automation
 from fm_migration.embedded.sample.reimport import play_reimport
 from fm_migration.linking import applying, following
 from fm_migration_tests.conftest import SampleClinic
+from fm_migration_tests.defs.conftest import Import
+from fm_migration_tests.defs.memory import recall
 from fm_migration_tests.e2e.homes import homes
 from fm_migration_tests.e2e.runs import record_run
 from fm_migration_tests.places import use_places
@@ -83,24 +85,39 @@ class Automated:
             return homes(connection)
 
 
+Order = Callable[[str | None], Automated]
+
+
 @pytest.fixture
-def untouched(
-    make_sample: Callable[[str], SampleClinic],
+def order(
+    make_sample: Callable[..., SampleClinic],
     monkeypatch: pytest.MonkeyPatch,
     definitions: dg.Definitions,
     instance: dg.DagsterInstance,
-) -> Automated:
-    sample = make_sample("fresh")
-    use_places(monkeypatch, sample.database_url, sample.bucket, sample.export)
-    return Automated(sample.database_url, definitions, instance)
+) -> Order:
+    """A clinic in the state of this template."""
+
+    def make(template: str | None) -> Automated:
+        sample = make_sample("fresh", template)
+        use_places(monkeypatch, sample.database_url, sample.bucket, sample.export)
+        return Automated(sample.database_url, definitions, instance)
+
+    return make
 
 
 @pytest.fixture
-def imported(untouched: Automated) -> Automated:
+def untouched(order: Order) -> Automated:
+    return order(None)
+
+
+@pytest.fixture
+def imported(order: Order, import_by_dagster: Callable[..., Import]) -> Automated:
     """Everything imported, and one tick gone by."""
-    assert untouched.run(*IMPORT).success
-    assert untouched.tick() == set()
-    return untouched
+    made = import_by_dagster("fresh", *IMPORT)
+    clinic = order(made.template)
+    recall(clinic.instance, made.memory)
+    assert clinic.tick() == set()
+    return clinic
 
 
 @pytest.fixture

@@ -16,9 +16,11 @@ from fm_migration.defs.partitions import MONTH, add_months, month_partitions, ne
 from fm_migration.defs.resources import RESOURCES
 from fm_migration.defs.sensors.thumbnails import PENDING_TAG, pending_thumbnails
 from fm_migration_tests.conftest import Bucket, SampleClinic
+from fm_migration_tests.defs.conftest import Import
+from fm_migration_tests.defs.memory import recall
 from fm_migration_tests.e2e.runs import record_run
 from fm_migration_tests.places import use_places
-from fm_migration_tests.thumbnails.conftest import copied
+from fm_migration_tests.thumbnails.conftest import in_own_bucket
 
 PROJECT = Path(__file__).parents[2]
 IMPORT = ("csv_metadata", "s3_inventory", "patient_map", "link_plan", "image_batches")
@@ -38,9 +40,6 @@ class Months:
     def run_range(self, first: str, last: str) -> dg.ExecuteInProcessResult:
         tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
         return self._execute(["thumbnails"], {}, tags=tags)
-
-    def link(self) -> dg.ExecuteInProcessResult:
-        return self._execute(list(IMPORT), {})
 
     def known(self) -> list[str]:
         return list(self.instance.get_dynamic_partitions(MONTH))
@@ -69,20 +68,21 @@ class Months:
 
 @pytest.fixture
 def months(
-    make_sample: Callable[[str], SampleClinic],
+    import_by_dagster: Callable[..., Import],
+    make_sample: Callable[..., SampleClinic],
     bucket: Bucket,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     definitions: dg.Definitions,
     instance: dg.DagsterInstance,
 ) -> Months:
-    sample = make_sample("fresh")
-    use_places(monkeypatch, sample.database_url, copied(sample.bucket, bucket), sample.export)
+    made = import_by_dagster("fresh", *IMPORT)
+    sample = in_own_bucket(make_sample("fresh", made.template), bucket)
+    use_places(monkeypatch, sample.database_url, bucket, sample.export)
     monkeypatch.setenv("FM_HOME", str(tmp_path))
     monkeypatch.setenv("FM_THUMBNAIL_RUNS", "1")
-    clinic = Months(SampleClinic(sample.database_url, bucket, sample.export, sample.truth), definitions, instance)
-    assert clinic.link().success
-    return clinic
+    recall(instance, made.memory)
+    return Months(sample, definitions, instance)
 
 
 def _metadata(result: dg.ExecuteInProcessResult) -> dict[str, Any]:

@@ -19,9 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import botocore.loaders
 import botocore.retries.standard
-import botocore.session
 import pytest
 import stamina
 
@@ -36,15 +34,6 @@ DUMP = "filemaker-import/images-bulk-dump/"
 OWN = "thumbnails/"
 #: More than two pages of S3's, so that paging, and dividing behind the first page, really happen.
 MANY = 2_010
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _quick_clients() -> Iterator[None]:
-    """Parsing the model of S3 anew for each of hundreds of clients would take most of the time of these tests."""
-    patch, loader = pytest.MonkeyPatch(), botocore.loaders.create_loader()
-    patch.setattr(botocore.session, "create_loader", lambda *_: loader)
-    yield
-    patch.undo()
 
 
 @pytest.fixture(autouse=True)

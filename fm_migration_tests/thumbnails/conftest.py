@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import Row, text
 
 from fm_migration import plans
-from fm_migration.linking import applying, following, placing
 from fm_migration.objects.store import ObjectStore
 from fm_migration.operations import staging
 from fm_migration.places import Places, find_places
@@ -22,7 +22,7 @@ from fm_migration.thumbnails import thumbnailing
 from fm_migration.thumbnails.making import MakingReport, make_thumbnails
 from fm_migration.thumbnails.thumbnailing import Choice
 from fm_migration_tests.conftest import Bucket, SampleClinic
-from fm_migration_tests.places import use_places
+from fm_migration_tests.places import link_photographs, use_places
 
 
 @dataclass
@@ -56,13 +56,7 @@ class Photographed:
             staging.stage_inventory(connection, self.store, self.places.settings, accept_fewer=True)
 
     def link(self, limit: int | None = None) -> int:
-        with self.places.engine.begin() as connection:
-            following.follow(connection)
-        with self.places.engine.begin() as connection:
-            plan = placing.make_plan(connection, self.places.settings, limit=limit)
-        with self.places.engine.begin() as connection:
-            applying.apply_plan(connection, plan.id, approve=plan.hash)
-        return plan.id
+        return link_photographs(self.places, limit)
 
     def undo(self, plan: int) -> Undone:
         with self.places.engine.begin() as connection:
@@ -121,23 +115,28 @@ def copied(source: Bucket, target: Bucket) -> Bucket:
     return target
 
 
+def in_own_bucket(sample: SampleClinic, bucket: Bucket) -> SampleClinic:
+    """The clinic with a copy of its bucket, and with the inventory as if the copy had been listed: it is younger."""
+    copied(sample.bucket, bucket)
+    pages = bucket.client.get_paginator("list_objects_v2").paginate(Bucket=bucket.name)
+    times = [(entry["LastModified"], entry["Key"]) for page in pages for entry in page.get("Contents", [])]
+    with psycopg.connect(sample.database_url) as connection, connection.cursor() as cursor:
+        cursor.executemany("update fm_migration.s3_inventory set last_modified = %s where key = %s", times)
+        cursor.execute("update fm_migration.inventory_snapshot set bucket = %s", [bucket.name])
+    return replace(sample, bucket=bucket)
+
+
 @pytest.fixture
 def photographed(
-    make_sample: Callable[[str], SampleClinic], bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    linked_sample: Callable[..., SampleClinic], bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Callable[..., Photographed]:
     """A clinic to order (`fresh`, `imported` or `stale`), all its photographs linked or the first so many."""
 
     def make(variant: str, limit: int | None = None) -> Photographed:
-        sample = make_sample(variant)
-        use_places(monkeypatch, sample.database_url, copied(sample.bucket, bucket), sample.export)
+        sample = in_own_bucket(linked_sample(variant, limit), bucket)
+        use_places(monkeypatch, sample.database_url, bucket, sample.export)
         monkeypatch.setenv("FM_HOME", str(tmp_path))
-        clinic = Photographed(sample, find_places(load_settings()), bucket)
-        with clinic.places.engine.begin() as connection:
-            staging.stage_export(connection, clinic.places)
-            staging.stage_inventory(connection, clinic.store, clinic.places.settings)
-            staging.stage_patients(connection)
-        clinic.link(limit)
-        return clinic
+        return Photographed(sample, find_places(load_settings()), bucket)
 
     return make
 
