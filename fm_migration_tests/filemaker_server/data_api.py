@@ -19,7 +19,7 @@ from fm_migration_tests.filemaker_server.books import Books
 from fm_migration_tests.filemaker_server.clinic import Clinic, Field, Holding, Layout, Table, Upload, Value
 from fm_migration_tests.filemaker_server.clock import Clock
 from fm_migration_tests.filemaker_server.errors import FileMakerError
-from fm_migration_tests.filemaker_server.queries import Finder, Order
+from fm_migration_tests.filemaker_server.queries import Finder, Order, day_format
 from fm_migration_tests.filemaker_server.sessions import Session, Sessions
 from fm_migration_tests.filemaker_server.settings import ServerSettings
 from fm_migration_tests.filemaker_server.streaming import Streaming
@@ -392,7 +392,7 @@ class DataApi:
 
     def _plain(self, value: Value, dates: int) -> Any:
         if isinstance(value, date):
-            day = {0: "%m/%d/%Y", 1: self._settings.file_dates, 2: "%Y-%m-%d"}[dates]
+            day = day_format(dates, self._settings)
             return value.strftime(f"{day} %H:%M:%S" if isinstance(value, datetime) else day)
         return value
 

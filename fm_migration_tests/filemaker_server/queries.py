@@ -30,15 +30,15 @@ from fm_migration_tests.filemaker_server.clinic import (
     record_of,
 )
 from fm_migration_tests.filemaker_server.errors import FileMakerError
+from fm_migration_tests.filemaker_server.settings import ServerSettings
 
 Test = Callable[[Value], bool]
 Order = tuple[str, bool]
 """A field, and whether it descends."""
 
+US_DAY, ISO_DAY = "%m/%d/%Y", "%Y-%m-%d"
 _OPERATORS = ("<=", ">=", "≤", "≥", "<", ">")
 _RANGE = re.compile(r"\.{2,3}|…")
-_US_DATE = re.compile(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})")
-_ISO_DATE = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
 #: Results that are kept, so that reading a found set in pages does not find it again for each.
 KEPT = 8
@@ -81,7 +81,8 @@ class Finder:
         fields = {field.name: field for field in _known(layout, texts)}
         if not any(text.strip() for text in texts.values()):
             raise FileMakerError("400")
-        tests = [(_bare(name), criterion(fields[name], text, dates)) for name, text in texts.items() if text.strip()]
+        day = day_format(dates, self._clinic.settings)
+        tests = [(_bare(name), criterion(fields[name], text, day)) for name, text in texts.items() if text.strip()]
         limits = recid_limits(texts["recid"]) if layout.table == "Images" and "recid" in texts else None
         return _Request(omit, tests, limits)
 
@@ -211,8 +212,13 @@ def _sortable(value: Value) -> tuple[int, Any]:
 # --- criteria ---
 
 
-def criterion(field: Field, text: str, dates: int = 0) -> Test:
-    """What a value of this field must be to match."""
+def day_format(dates: int, settings: ServerSettings) -> str:
+    """What `dateformats` means: American, the file's own, ISO."""
+    return (US_DAY, settings.file_dates, ISO_DAY)[dates]
+
+
+def criterion(field: Field, text: str, day: str = US_DAY) -> Test:
+    """What a value of this field must be to match; `day` says how dates are written."""
     text = text.strip()
     if text in ("=", "=="):
         return _is_empty
@@ -223,8 +229,8 @@ def criterion(field: Field, text: str, dates: int = 0) -> Test:
     if field.result == "number":
         return _comparing(text, _as_number, _parse_number) or _same_number(text)
     if field.result in ("date", "timeStamp"):
-        parse = functools.partial(_parse_date, dates=dates)
-        return _comparing(text, _as_date, parse) or _date_test(text, dates)
+        parse = functools.partial(_parse_date, day=day)
+        return _comparing(text, _as_date, parse) or _date_test(text, day)
     return _text_test(text)
 
 
@@ -302,19 +308,18 @@ def _as_date(value: Value) -> date | None:
     return value if isinstance(value, date) else None
 
 
-def _parse_date(text: str, dates: int) -> date:
-    """ISO with dateformats=2, else as in the United States; a date that cannot be is an error of FileMaker's."""
-    match = (_ISO_DATE if dates == 2 else _US_DATE).match(text.strip())
-    if not match:
-        raise FileMakerError("500")
-    one, two, three = (int(part) for part in match.groups())
+def _parse_date(text: str, day: str) -> date:
+    """A date that cannot be is an error of FileMaker's."""
+    text = text.strip()
+    if day == US_DAY:
+        text = re.sub("[.-]", "/", text)
     try:
-        return date(one, two, three) if dates == 2 else date(three, one, two)
+        return datetime.strptime(text.partition(" ")[0], day).date()  # noqa: DTZ007  a day has no time zone
     except ValueError as error:
         raise FileMakerError("500") from error
 
 
-def _date_test(text: str, dates: int) -> Test:
+def _date_test(text: str, day: str) -> Test:
     text = text.lstrip("=")
     if text == "?":
         return lambda value: isinstance(value, str) and value != ""
@@ -325,7 +330,7 @@ def _date_test(text: str, dates: int) -> Test:
     if month:
         wanted_month = (int(month[2]), int(month[1]))
         return lambda value: (found := _as_date(value)) is not None and (found.year, found.month) == wanted_month
-    wanted = _parse_date(text, dates)
+    wanted = _parse_date(text, day)
     return lambda value: _as_date(value) == wanted
 
 

@@ -114,7 +114,8 @@ class FileMakerServer(Handle):
         control = await _listen_on(LOOPBACK, control_port, self._answer_control, _nothing, None)
         servers = [https, http, elsewhere, control]
         self.https_port, self.http_port, self.elsewhere_port, self.control_port = map(_port, servers)
-        service.origin = Origin(self.host, self.https_port, self.http_port, self.elsewhere_port)
+        elsewhere_host = LOOPBACK if self.host != LOOPBACK else "localhost"
+        service.origin = Origin(self.host, self.https_port, self.http_port, f"{elsewhere_host}:{self.elsewhere_port}")
         return servers
 
     def _answer_elsewhere(self, request: Request) -> Answer:

@@ -33,7 +33,7 @@ class Service:
         self.books = Books(self.clock, on_line)
         self.clinic = Clinic(settings)
         self.sessions = Sessions(settings, self.clock)
-        self.origin = Origin("localhost", 443, 80, 444)
+        self.origin = Origin("localhost", 443, 80, "elsewhere.invalid")
         self.streaming = Streaming(settings, self.clock, self.sessions, self.clinic, lambda: self.origin)
         self.data = DataApi(settings, self.clock, self.sessions, self.clinic, self.streaming, self.books)
         self.odata = OData(settings, self.clinic)

@@ -82,10 +82,13 @@ class ServerSettings(BaseModel):
     second_get: Literal["refuse", "offer"] = Field(
         "refuse", description="the same URL again without its cookie: 401, or another cookie"
     )
-    redirect_location: Literal["absolute", "relative", "alternate"] = "absolute"
-    container_urls: Literal["port", "443", "glued", "http", "path", "elsewhere"] = Field(
+    redirect_location: Literal["absolute", "relative", "alternate", "elsewhere"] = Field(
+        "absolute", description="elsewhere: to another host, which must not be given anything"
+    )
+    container_urls: Literal["port", "upper", "443", "glued", "http", "path", "elsewhere"] = Field(
         "port",
-        description="the host in URLs: with its true port; with :443; glued to the next word; as http; none; another",
+        description="the host in URLs: with its true port; in capitals; with :443; glued to the next word; as http; "
+        "none; another",
     )
     extension_share: float = Field(0.5, ge=0, le=1, description="share of URLs with an extension")
     url_seconds: float = Field(900, gt=0, description="how long a URL is good")

@@ -50,7 +50,8 @@ class Origin:
     host: str
     https_port: int
     http_port: int
-    elsewhere_port: int
+    #: A host of another name, because cookies are kept by name and not by port.
+    elsewhere: str
 
 
 class Streaming:
@@ -89,11 +90,12 @@ class Streaming:
         at = self._origin()
         return {
             "port": f"https://{at.host}:{at.https_port}/",
+            "upper": f"https://{at.host.upper()}:{at.https_port}/",
             "443": f"https://{at.host}:443/",
             "glued": f"https://{at.host}",
             "http": f"http://{at.host}:{at.http_port}/",
             "path": "/",
-            "elsewhere": f"https://{at.host}:{at.elsewhere_port}/",
+            "elsewhere": f"https://{at.elsewhere}/",
         }[self._settings.container_urls]
 
     def _sealed(self, address: Address) -> str:
@@ -186,6 +188,8 @@ class Streaming:
         if style == "absolute" or (style == "alternate" and self.redirects % 2):
             scheme = "https" if request.secure else "http"
             location = f"{scheme}://{request.headers.get('host', self._origin().host)}{location}"
+        elif style == "elsewhere":
+            location = f"https://{self._origin().elsewhere}{location}"
         answer = html(302)
         answer.headers.append(("Location", location))
         if cookie:

@@ -54,11 +54,12 @@ def test_the_address_looks_like_a_real_one(start_server: StartServer, connect: C
 @pytest.mark.parametrize(
     ("style", "form"),
     [
+        ("upper", r"https://LOCALHOST:\d+/Streaming_SSL/.*"),
         ("443", r"https://localhost:443/Streaming_SSL/.*"),
         ("glued", r"https://localhostStreaming_SSL/.*"),
         ("http", r"http://localhost:\d+/Streaming_SSL/.*"),
         ("path", r"/Streaming_SSL/.*"),
-        ("elsewhere", r"https://localhost:\d+/Streaming_SSL/.*"),
+        ("elsewhere", r"https://127\.0\.0\.1:\d+/Streaming_SSL/.*"),
     ],
 )
 def test_other_forms_of_the_address(start_server: StartServer, connect: Connect, style: str, form: str) -> None:
@@ -78,6 +79,18 @@ def test_another_host_counts_what_it_is_given(start_server: StartServer, connect
     client.http.get(address(client), headers=client.bearer)
     report = server.report()
     assert (report["credentials_elsewhere_which"], report["requests_elsewhere"]) == (["authorization"], 2)
+
+
+def test_the_redirect_may_lead_to_another_host(start_server: StartServer, connect: Connect) -> None:
+    server = start_server(redirect_location="elsewhere")
+    first = anonymous(server).get(address(connect(server)))
+    assert first.status_code == 302
+    with anonymous(server) as http:
+        http.follow_redirects = True
+        assert http.get(address(connect(server))).status_code == 404
+    assert server.report()["credentials_elsewhere"] == 0
+    anonymous(server).get(first.headers["location"], headers={"Cookie": f"{COOKIE}={cookie_of(first)}"})
+    assert server.report()["credentials_elsewhere_which"] == ["cookie"]
 
 
 # --- the cookie (AuthenticatedStream 1) ---

@@ -8,7 +8,7 @@ import pytest
 
 from fm_migration_tests.filemaker_server.clinic import Field
 from fm_migration_tests.filemaker_server.conftest import Connect, StartServer, code, found
-from fm_migration_tests.filemaker_server.queries import criterion, recid_limits
+from fm_migration_tests.filemaker_server.queries import ISO_DAY, US_DAY, criterion, recid_limits
 
 
 @pytest.mark.parametrize(
@@ -62,20 +62,22 @@ def test_numbers(text: str, matches: list[object], not_matches: list[object]) ->
 
 
 @pytest.mark.parametrize(
-    ("text", "dates", "matches", "not_matches"),
+    ("text", "day", "matches", "not_matches"),
     [
-        ("10/18/2016", 0, [date(2016, 10, 18)], [date(2016, 10, 19), ""]),
-        ("2016-10-18", 2, [date(2016, 10, 18)], [date(2018, 10, 16)]),
-        ("10/2016", 0, [date(2016, 10, 1)], [date(2016, 11, 1)]),
-        ("2016", 0, [date(2016, 1, 1)], [date(2017, 1, 1)]),
-        (">10/18/2016", 0, [date(2016, 10, 19)], [date(2016, 10, 18), ""]),
-        ("1/1/2016...12/31/2016", 0, [date(2016, 5, 5)], [date(2017, 1, 1)]),
-        ("10/18/2016", 0, [datetime(2016, 10, 18, 9)], [datetime(2016, 10, 19, 9)]),  # noqa: DTZ001  as FileMaker has it
-        ("=", 0, [""], [date(2016, 1, 1)]),
+        ("10/18/2016", US_DAY, [date(2016, 10, 18)], [date(2016, 10, 19), ""]),
+        ("2016-10-18", ISO_DAY, [date(2016, 10, 18)], [date(2018, 10, 16)]),
+        ("18.10.2016", "%d.%m.%Y", [date(2016, 10, 18)], [date(2016, 10, 19)]),
+        ("1.1.2016...31.12.2016", "%d.%m.%Y", [date(2016, 5, 5)], [date(2017, 1, 1)]),
+        ("10/2016", US_DAY, [date(2016, 10, 1)], [date(2016, 11, 1)]),
+        ("2016", US_DAY, [date(2016, 1, 1)], [date(2017, 1, 1)]),
+        (">10/18/2016", US_DAY, [date(2016, 10, 19)], [date(2016, 10, 18), ""]),
+        ("1/1/2016...12/31/2016", US_DAY, [date(2016, 5, 5)], [date(2017, 1, 1)]),
+        ("10/18/2016", US_DAY, [datetime(2016, 10, 18, 9)], [datetime(2016, 10, 19, 9)]),  # noqa: DTZ001  as FileMaker has it
+        ("=", US_DAY, [""], [date(2016, 1, 1)]),
     ],
 )
-def test_dates(text: str, dates: int, matches: list[object], not_matches: list[object]) -> None:
-    test = criterion(Field("x", "date"), text, dates)
+def test_dates(text: str, day: str, matches: list[object], not_matches: list[object]) -> None:
+    test = criterion(Field("x", "date"), text, day)
     assert [value for value in matches if not test(value)] == []
     assert [value for value in not_matches if test(value)] == []
 
@@ -124,6 +126,14 @@ def test_an_id_is_found_by_the_whole_field(start_server: StartServer, connect: C
     name = client.fields(17)["id"]
     assert found(client.find(query=[{"id": f"=={name}"}])) == [17]
     assert found(client.find(query=[{"id": f"=={name.lower()}"}])) == [17]
+
+
+@pytest.mark.parametrize("dates", ["0", "1", "2"])
+def test_a_date_is_found_as_it_is_shown(start_server: StartServer, connect: Connect, dates: str) -> None:
+    client = connect(start_server())
+    rows = client.records(dateformats=dates).json()["response"]["data"]
+    number, shown = next((int(row["recordId"]), row["fieldData"]["date"]) for row in rows if row["fieldData"]["date"])
+    assert number in found(client.find(query=[{"date": shown}], dateformats=dates))
 
 
 def test_repetitions_are_searched(start_server: StartServer, connect: Connect) -> None:
