@@ -145,7 +145,7 @@ def _row_hop(photograph: KnownPhotograph) -> Hop:
     if row.contact is None:
         said = "names no patient" if row.names_nobody else "names its patient by something that is no UUID"
         return broken(FindingClass.ROW_UNUSABLE, said)
-    said = f"{number} is recid {row.recid}"
+    said = f"{number} is recid {row.recid}" if row.recid is not None else f"{number} is known by its image's id"
     if row.times > 1:
         said += f"; {row.times - 1} further rows say the same"
         return Hop(HopName.ROW, HopState.REMARK, said, FindingClass.RECID_DOUBLED, row.subject)

@@ -28,6 +28,7 @@ class Problem(StrEnum):
     MISSING_RECID = "missing_recid"
     MALFORMED_RECID = "malformed_recid"
     DUPLICATE_RECID = "duplicate_recid"
+    KNOWN_BY_IMAGE_ID = "known_by_image_id"
     MISSING_IMAGE_ID = "missing_image_id"
     MALFORMED_IMAGE_ID = "malformed_image_id"
     DUPLICATE_IMAGE_ID = "duplicate_image_id"
@@ -86,7 +87,7 @@ _PROBLEMS: dict[Problem, _Facts] = {
         "Remove the character in FileMaker",
     ),
     Problem.MISSING_RECID: _Facts(
-        "the row has no recid, so no object of the dump can belong to it",
+        "the row has neither recid nor image UUID, so no object of the dump can belong to it",
         "Add the field recid to the export, or give the record one",
         True,
     ),
@@ -99,6 +100,11 @@ _PROBLEMS: dict[Problem, _Facts] = {
         "several rows of the export have this recid, and nothing says whose photograph it is",
         "Find the rows by this recid in FileMaker and delete or correct the wrong ones",
         True,
+    ),
+    Problem.KNOWN_BY_IMAGE_ID: _Facts(
+        "the row has no recid, so the photograph is known by its image UUID only",
+        "Nothing, where the originals are named by it, as a desktop export without a manifest does; else add the field "
+        "recid to the export",
     ),
     Problem.MISSING_IMAGE_ID: _Facts(
         "the row has no image UUID, so the photograph is known by its recid only",

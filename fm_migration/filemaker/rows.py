@@ -241,7 +241,7 @@ class _Normaliser:
         contacts = _uuids(contact_cells)
         dates = [self._dates[text] for text in date_cells]
         classified = [self._types[text] for text in types]
-        self._flag_recids(flags, recids, recid_cells)
+        self._flag_recids(flags, recids, recid_cells, image_ids)
         self._flag_image_ids(flags, image_ids, image_cells)
         self._flag_contacts(flags, contacts, contact_cells)
         self._flag_dates(flags, dates)
@@ -301,11 +301,14 @@ class _Normaliser:
         at = self._at.get(name)
         return [""] * len(cells) if at is None else _column(cells, at)
 
-    def _flag_recids(self, flags: _Flags, recids: list[str | None], cells: list[str]) -> None:
+    def _flag_recids(
+        self, flags: _Flags, recids: list[str | None], cells: list[str], image_ids: list[str | None]
+    ) -> None:
         repeated = self._survey.duplicate_recids
         for at, recid in enumerate(recids):
             if recid is None:
-                flags.add(at, _absent(cells[at], Problem.MISSING_RECID, Problem.MALFORMED_RECID))
+                missing = Problem.MISSING_RECID if image_ids[at] is None else Problem.KNOWN_BY_IMAGE_ID
+                flags.add(at, _absent(cells[at], missing, Problem.MALFORMED_RECID))
             elif recid in repeated:
                 flags.add(at, Problem.DUPLICATE_RECID)
 

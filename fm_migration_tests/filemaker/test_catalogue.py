@@ -227,7 +227,7 @@ def test_a_recid_that_stands_twice_is_flagged_on_every_one_of_its_rows() -> None
 @pytest.mark.parametrize(
     ("cells", "problem"),
     [
-        ({"recid": ""}, Problem.MISSING_RECID),
+        ({"recid": ""}, Problem.KNOWN_BY_IMAGE_ID),
         ({"recid": "77.0"}, Problem.MALFORMED_RECID),
         ({"recid": "7" * 19}, Problem.MALFORMED_RECID),
         ({"recid": "-7"}, Problem.MALFORMED_RECID),
@@ -254,6 +254,13 @@ def test_a_problem_of_a_row_is_flagged_and_the_row_is_kept(cells: dict[str, str]
     assert made.problems == (problem,)
     assert made.row_number == 2
     assert made.file_name == cells.get("file_name", "IMG_2.jpg")
+
+
+def test_a_row_without_any_id_is_kept_and_not_linked() -> None:
+    made = _only(row(1, recid="", image_id=""))
+    assert set(made.problems) == {Problem.MISSING_RECID, Problem.MISSING_IMAGE_ID}
+    assert not made.may_be_linked
+    assert _only(row(1, recid="")).may_be_linked
 
 
 def test_a_row_without_contact_and_date_is_kept_with_both_problems() -> None:
