@@ -7,7 +7,6 @@ it taken for broken for ever; then a smaller one is taken, which is written down
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -43,8 +42,6 @@ from fm_migration.objects.store import ObjectStore
 _Value = TypeVar("_Value")
 
 SOURCE = "filemaker_images"
-#: No two runs at a time, on whatever machine: a number of our own for pg_try_advisory_lock.
-_LOCK = 7_664_209
 #: An address is asked for this soon after its record was read.
 _FRESH_SECONDS = 240.0
 #: Tries of one container before others are given a turn.
@@ -191,7 +188,7 @@ class Intake:
         """Until everything is here, or a wish says that it is enough."""
         outcome = self._outcome
         try:
-            with _alone(self._place.engine):
+            with transfers.alone(self._place.engine):
                 if self._wishes.dry_run:
                     self._look_only()
                 else:
@@ -692,25 +689,6 @@ class Intake:
                 return ask()
             except _UNAVAILABLE:
                 self._await_engine()
-
-
-@contextlib.contextmanager
-def _alone(engine: Engine) -> Iterator[None]:
-    """Hold the lock of the intake for as long as the block takes."""
-    with engine.connect() as connection:
-        if not connection.execute(text("select pg_try_advisory_lock(:lock)"), {"lock": _LOCK}).scalar_one():
-            raise TransientError(
-                "beginning an intake from",
-                "FileMaker",
-                "another run is bringing photographs at this moment",
-                "Wait for its end: FileMaker is asked by one run at a time",
-            )
-        connection.commit()
-        try:
-            yield
-        finally:
-            connection.execute(text("select pg_advisory_unlock(:lock)"), {"lock": _LOCK})
-            connection.commit()
 
 
 def _as_metadata(transfer: Transfer, proof: Proof) -> dict[str, str]:

@@ -7,11 +7,17 @@ caller's transaction, and a photograph's is committed before the next one is beg
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from typing import Literal
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
+
+from fm_migration.errors import TransientError
+
+#: A number of our own for pg_try_advisory_lock.
+BRING_LOCK = 7_664_209
 
 State = Literal["waiting", "arrived", "present", "quarantined"]
 
@@ -195,6 +201,26 @@ class Pace:
 
     a_minute: float | None = None
     paused: bool = False
+
+
+@contextmanager
+def alone(engine: Engine) -> Iterator[Connection]:
+    """A connection that holds the lock of everybody who brings originals, on whatever machine."""
+    with engine.connect() as connection:
+        if not connection.execute(text("select pg_try_advisory_lock(:lock)"), {"lock": BRING_LOCK}).scalar_one():
+            raise TransientError(
+                "beginning to bring photographs into",
+                "the dump",
+                "another run is bringing some at this moment",
+                "Wait for its end: one run at a time looks what is there and brings what is not",
+            )
+        connection.commit()
+        try:
+            yield connection
+        finally:
+            connection.rollback()
+            connection.execute(text("select pg_advisory_unlock(:lock)"), {"lock": BRING_LOCK})
+            connection.commit()
 
 
 def keep_rows(connection: Connection, rows: Iterable[SourceRow]) -> int:

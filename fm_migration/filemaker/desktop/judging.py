@@ -18,6 +18,8 @@ from fm_migration.filemaker.desktop.paths import PathFacts, is_manifest, read_pa
 from fm_migration.filemaker.desktop.states import State
 from fm_migration.filemaker.rows import uuid_of
 
+#: With these, and without any trouble, the bytes are there and can be compared.
+_WITH_BYTES = (None, State.NOT_AN_IMAGE, State.BROKEN)
 #: What a line of the manifest knows better than the file's path.
 _MANIFEST_KNOWS = frozenset({State.MISNAMED, State.MISPLACED})
 
@@ -34,16 +36,20 @@ class Candidate(NamedTuple):
 
     @property
     def contact(self) -> str:
-        return self.line.contact if self.line is not None else self.said.contact
+        """Whose photograph it is said to be."""
+        told = self.line.contact if self.line is not None else None
+        return self.said.contact if told is None else told
 
     @property
     def date(self) -> str:
-        return self.line.date if self.line is not None else self.said.date
+        """Of which day, as it is written."""
+        told = self.line.date if self.line is not None else None
+        return self.said.date if told is None else told
 
     @property
     def contradicts(self) -> bool:
         """Whether folder and manifest name two patients."""
-        mine, theirs = uuid_of(self.said.contact), uuid_of(self.line.contact) if self.line else None
+        mine, theirs = uuid_of(self.said.contact), uuid_of(self.contact)
         return mine is not None and theirs is not None and mine != theirs
 
 
@@ -199,7 +205,7 @@ def _trouble(candidate: Candidate, found: Bytes, manifest: Manifest) -> State | 
     line = candidate.line
     if line is not None and line.error and candidate.listed:
         return State.EMPTY_IN_FILEMAKER if line.error == EMPTY_CONTAINER else State.FAILED_IN_FILEMAKER
-    if line is None or found.trouble not in (None, State.NOT_AN_IMAGE):
+    if line is None or found.trouble not in _WITH_BYTES:
         return found.trouble
     if line.md5 is not None and line.md5 != found.md5:
         if any(other.md5 == found.md5 and other is not line for other in manifest.by_md5.get(found.md5, ())):
@@ -207,7 +213,8 @@ def _trouble(candidate: Candidate, found: Bytes, manifest: Manifest) -> State | 
         return State.CUT_OFF if line.bytes is not None and found.size < line.bytes else State.MD5_DIFFERS
     if line.md5 is None and line.bytes is not None and line.bytes != found.size:
         return State.CUT_OFF
-    return found.trouble
+    # Damaged in FileMaker itself: then this is all there is of the photograph.
+    return None if line.md5 is not None and found.trouble is State.BROKEN else found.trouble
 
 
 def _state_without_file(line: Line) -> State:

@@ -34,8 +34,9 @@ class Line(NamedTuple):
     number: int
     recid: str | None
     image_id: str | None
-    contact: str
-    date: str
+    #: None where the manifest has no such column; then the folders say it.
+    contact: str | None
+    date: str | None
     type: str
     container: str
     file_name: str
@@ -185,8 +186,8 @@ def _line(number: int, row: str, at: dict[str, int]) -> Line | None:
         number=number,
         recid=recid,
         image_id=image_id,
-        contact=said.get("id_Contact", ""),
-        date=said.get("date", ""),
+        contact=said.get("id_Contact"),
+        date=said.get("date"),
         type=said.get("type", ""),
         container=said.get("container", ""),
         file_name=said.get("filename", ""),

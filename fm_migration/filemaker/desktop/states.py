@@ -44,6 +44,7 @@ class State(StrEnum):
     EMPTY = "empty"
     TOO_LARGE = "too_large"
     NOT_AN_IMAGE = "not_an_image"
+    BROKEN = "broken"
     CUT_OFF = "cut_off"
     MD5_DIFFERS = "md5_differs"
     SWAPPED = "swapped"
@@ -134,6 +135,11 @@ _STATES: dict[State, _Facts] = {
         Kind.LEFT,
         "the content is no picture and no PDF, whatever its name says",
         "Look at the record's container in FileMaker",
+    ),
+    State.BROKEN: _Facts(
+        Kind.LEFT,
+        "the picture is broken off or its head cannot be read, and no MD5 says that it left FileMaker so",
+        "Copy the file again from where the export was made, or export it again with the script",
     ),
     State.CUT_OFF: _Facts(
         Kind.LEFT,

@@ -13,7 +13,7 @@ from fm_migration.filemaker.desktop.manifest import Manifest, read_manifests
 from fm_migration.filemaker.desktop.states import State
 from fm_migration_tests.filemaker.desktop.writing import OTHER, PATIENT, image_id, line, manifest, md5_of, path_of
 
-NO_IMAGE = b"<html>"
+NO_IMAGE, BROKEN = b"<html>", b"broken"
 
 
 def _states(
@@ -35,8 +35,8 @@ def _states(
 
 
 def _bytes(body: bytes) -> Bytes:
-    trouble = State.EMPTY if not body else State.NOT_AN_IMAGE if body.startswith(NO_IMAGE) else None
-    return Bytes(len(body), md5_of(body), trouble)
+    troubles = {b"": State.EMPTY, NO_IMAGE: State.NOT_AN_IMAGE, BROKEN: State.BROKEN}
+    return Bytes(len(body), md5_of(body), troubles.get(body))
 
 
 def test_files_are_named_by_the_manifest() -> None:
@@ -88,6 +88,13 @@ def test_without_md5s_the_sizes_count() -> None:
 
 def test_what_is_no_picture_is_left_also_when_it_arrived_as_it_left() -> None:
     assert _states({path_of(1): NO_IMAGE}, line(1, NO_IMAGE)) == {path_of(1): State.NOT_AN_IMAGE}
+
+
+def test_a_broken_picture_is_left_unless_it_left_filemaker_so() -> None:
+    broken = {path_of(1): BROKEN}
+    assert _states(broken) == {path_of(1): State.BROKEN}
+    assert _states(broken, line(1, BROKEN, md5="")) == {path_of(1): State.BROKEN}
+    assert _states(broken, line(1, BROKEN)) == {path_of(1): "1"}
 
 
 def test_a_second_copy_of_the_same_bytes_is_the_same_again() -> None:

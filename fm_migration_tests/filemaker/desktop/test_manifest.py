@@ -48,7 +48,7 @@ def test_encodings_and_line_ends_are_found_out(encoding: str, end: str) -> None:
 def test_columns_may_stand_in_any_order_and_others_among_them() -> None:
     text = f"path\tnote\trecid\tmd5\n{path_of(1)}\thello\t1\t{md5_of(BODY)}\n"
     (found,) = read_manifests([("manifest.tsv", text.encode())]).lines
-    assert (found.recid, found.md5, found.contact, found.bytes) == ("1", md5_of(BODY), "", None)
+    assert (found.recid, found.md5, found.contact, found.bytes) == ("1", md5_of(BODY), None, None)
 
 
 def test_a_manifest_without_a_header_is_read_by_position() -> None:
