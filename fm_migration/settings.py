@@ -100,6 +100,11 @@ class Settings(BaseSettings):
         default=None,
         description="Encoding of the export, when it is guessed wrongly: `mac-roman`, `cp1252`, `utf-16`.",
     )
+    desktop_export: str | None = Field(
+        default=None,
+        description="What the export script has made with FileMaker Pro: a folder, or a prefix of the bucket, "
+        "`s3://bucket/prefix/` (docs/desktop-export.md). Unset: none.",
+    )
     date_order: DateOrder | None = Field(
         default=None,
         description="Order of the export's dates: `mdy`, `dmy` or `ymd`. Unset: inferred over the whole column.",
@@ -273,6 +278,7 @@ class Settings(BaseSettings):
         "objects_access_key",
         "objects_secret_key",
         "export",
+        "desktop_export",
         "code_url",
         "inventory_reports",
         "reports",

@@ -20,7 +20,7 @@ rows, where each column comes from, and the figures below. Their names stay as t
 runs, and whoever watches them from outside asks for them by name. None of it holds anything of a patient.
 """
 #: The order in which data flows.
-GROUPS = ("source", "staging", "clinic", "assurance")
+GROUPS = ("source", "intake", "staging", "clinic", "assurance")
 
 
 def page() -> str:

@@ -12,7 +12,7 @@ PICTURE = Path(__file__).parent.parent / "docs" / "lineage.svg"
 
 WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN, HEAD = 168, 44, 64, 22, 20, 30
 #: Readable on white and on black: the picture stands in pages of both kinds.
-COLOURS = {"source": "#7a8699", "staging": "#2f7fb8", "clinic": "#2e8b57", "assurance": "#b8772f"}
+COLOURS = {"source": "#7a8699", "intake": "#6b63b5", "staging": "#2f7fb8", "clinic": "#2e8b57", "assurance": "#b8772f"}
 
 
 @dataclass(frozen=True)

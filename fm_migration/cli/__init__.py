@@ -286,6 +286,28 @@ def verify(
     raise typer.Exit(0 if well else 1)
 
 
+@app.command("desktop-export")
+def desktop_export(
+    place: Annotated[
+        str | None, typer.Argument(help="A folder, or s3://bucket/prefix/. Default: FM_DESKTOP_EXPORT.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")] = False,
+    read_all: Annotated[
+        bool, typer.Option("--read-all", help="Read every file again, also those that have not changed.")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="How many files are brought at a time.")] = 8,
+) -> None:
+    """Bring what was exported with FileMaker Pro into the dump; exit 1 when something was left with a reason."""
+    from fm_migration.cli.desktop import bring
+
+    places = _places()
+    with _progress() as tell:
+        well = bring(places, console, place, dry_run=dry_run, read_all=read_all, workers=workers, tell=tell)
+    if not dry_run:
+        console.print("The job import_desktop_export in the Dagster UI leads it to the galleries.")
+    raise typer.Exit(0 if well else 1)
+
+
 @app.command("filemaker-script")
 def filemaker_script(
     form: Annotated[

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from fm_migration.filemaker.desktop.states import State as DesktopState
 from fm_migration.filemaker.problems import Problem
 from fm_migration.linking.states import PhotographState
 from fm_migration.report.classes import FindingClass
@@ -25,6 +26,22 @@ FIGURES: Mapping[str, Mapping[str, str]] = {
     "patients": {
         "patients": "rows of the clinic's table",
         "with_filemaker_id": "patients who came from FileMaker",
+    },
+    "desktop_export": {
+        "files": "files of the export",
+        "bytes": "their bytes together",
+        "uploaded": "photographs that were brought into the dump; in a dry run, that would be",
+        "uploaded_bytes": "their bytes together",
+        "present": "photographs that the dump had already",
+        "unchanged": "those of them that had not changed since they were brought, and were not read again",
+        "proven": "photographs with the MD5 that FileMaker itself knows of them",
+        "manifest_lines": "records of the manifests",
+        "manifest_refused": "lines of the manifests that name no record",
+        "manifest_unfinished": "manifests whose last line has no end",
+        "dates_assumed": "dates that were read month first though nothing proves it",
+        "dates_uncertain": "dates that could be two days, and are none therefore",
+        "seconds": "seconds that it took",
+        **{f"state/{state.value}": f"files or records: {state.meaning}" for state in DesktopState},
     },
     "csv_metadata": {
         "rows_read": "rows of the export, and of further sources",

@@ -27,6 +27,23 @@ import_photographs = dg.define_asset_job(
     "link_plan alone.",
 )
 
+import_desktop_export = dg.define_asset_job(
+    "import_desktop_export",
+    selection=dg.AssetSelection.assets(
+        "desktop_export",
+        "csv_metadata",
+        "s3_inventory",
+        "patient_map",
+        "patient_links",
+        "link_plan",
+        "image_batches",
+        "orphan_report",
+    ),
+    tags={**WRITES_LINKS, **LONG},
+    description="The same for what was exported with FileMaker Pro: brings the folder or prefix of FM_DESKTOP_EXPORT "
+    "into the dump, then everything up to the galleries and the report on them. It may be run as often as one likes.",
+)
+
 report = dg.define_asset_job(
     "report",
     selection=dg.AssetSelection.assets("s3_inventory", "patient_map", "link_plan", "orphan_report"),

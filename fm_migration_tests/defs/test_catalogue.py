@@ -17,14 +17,15 @@ from fm_migration.defs.figures import FIGURES, NOW_AND_THEN
 from fm_migration.embedded.stack import Stack
 from fm_migration.errors import SettingsError
 from fm_migration.settings import settings
+from fm_migration_tests.desktop_exports import DesktopExport
 from fm_migration_tests.own_clinic import own_clinic
 from fm_migration_tests.places import use_places
 
 PROJECT = Path(__file__).parents[2]
 SOURCES = ("filemaker_export", "bulk_dump", "patients")
 ASSETS = (
-    *SOURCES, "csv_metadata", "s3_inventory", "patient_map", "link_plan", "image_batches", "patient_links",
-    "thumbnails", "orphan_report",
+    *SOURCES, "desktop_export", "csv_metadata", "s3_inventory", "patient_map", "link_plan", "image_batches",
+    "patient_links", "thumbnails", "orphan_report",
 )  # fmt: skip
 #: A prefix of a bucket has neither columns nor a number of rows; an export's rows are counted when it is read.
 WITH_COLUMNS = tuple(name for name in ASSETS if name != "bulk_dump")
@@ -54,12 +55,20 @@ def told(
     with own_clinic(servers, s3_client, _sample_template("fresh"), folder) as clinic:
         use_places(patch, clinic.database_url, clinic.bucket, clinic.export)
         patch.setenv("FM_HOME", str(folder / "home"))
+        patch.setenv("FM_WATCH_SETTLE_SECONDS", "0")
+        patch.setenv("FM_DESKTOP_EXPORT", str(_desktop_export(folder)))
         try:
             with dg.DagsterInstance.ephemeral(tempdir=str(folder)) as instance:
                 yield _materialize_everything(instance)
         finally:
             patch.undo()
             settings.cache_clear()
+
+
+def _desktop_export(folder: Path) -> Path:
+    export = DesktopExport(folder)
+    export.photograph(900_001)
+    return export.root
 
 
 def _materialize_everything(instance: dg.DagsterInstance) -> Told:
@@ -75,7 +84,7 @@ def _materialize_everything(instance: dg.DagsterInstance) -> Told:
             told[said.asset_key.to_user_string()] = dict(said.metadata)
 
     run("observe_sources")
-    run("import_photographs")
+    run("import_desktop_export")
     run("make_thumbnails", partition_key=instance.get_dynamic_partitions("month")[-1])
     run("report")
     return told

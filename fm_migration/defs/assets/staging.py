@@ -65,12 +65,23 @@ CSV_LINEAGE = column_lineage(
         "type_text": ("Type",),
         "category": ("Type",),
         "nexus_export_date": ("NexusExportDate",),
-    }
+    },
+    desktop_export={
+        "recid": ("recid",),
+        "image_id": ("image_id",),
+        "contact": ("contact",),
+        "contact_text": ("contact",),
+        "taken_on": ("date",),
+        "date_text": ("date",),
+        "file_name": ("file_name",),
+        "type_text": ("type",),
+        "category": ("type",),
+    },
 )
 
 
 @dg.asset(
-    deps=["filemaker_export"],
+    deps=["filemaker_export", "desktop_export"],
     group_name=GROUP,
     owners=OWNERS,
     kinds={"csv", "postgres"},
