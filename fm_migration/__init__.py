@@ -22,7 +22,7 @@ The packages, from the edge inwards; each may import those below it, never those
     instance             what dagster.yaml names: where Dagster keeps its history and its logs
     filemaker, objects, images    the three kinds of source, each knowing nothing of the others
     database             the one way to open the clinic's database
-    settings, errors     what everybody may use
+    settings, errors, retrying    what everybody may use
 """
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Every knob, typed, in one place: environment variables that start with FM_, or a .env file.
+"""Every setting, typed, in one place: environment variables that start with FM_, or a .env file.
 
 Belongs here: what a setting is called, what it means, its default and its plausibility. Does not belong
 here: opening what a setting points at (`places.py` does), or a second way to configure something.
@@ -34,7 +34,10 @@ def default_home() -> Path:
 class Settings(BaseSettings):
     """What a person may set. Without any setting, everything runs on the embedded stack and its sample clinic."""
 
-    model_config = SettingsConfigDict(env_prefix="FM_", env_file=".env", extra="ignore", frozen=True)
+    # An empty variable counts as unset: compose files and CI hand on what they do not have as "".
+    model_config = SettingsConfigDict(
+        env_prefix="FM_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
 
     home: Path = Field(
         default_factory=default_home,
@@ -271,27 +274,6 @@ class Settings(BaseSettings):
         ge=0,
         description="How long the embedded servers stay up after the last process that used them has ended.",
     )
-
-    @field_validator(
-        "database_url",
-        "objects_url",
-        "objects_access_key",
-        "objects_secret_key",
-        "export",
-        "desktop_export",
-        "code_url",
-        "inventory_reports",
-        "reports",
-        "object_events",
-        "dagster_database_url",
-        "compute_logs",
-        "alert_url",
-        "smtp_url",
-        mode="before",
-    )
-    @classmethod
-    def _empty_is_unset(cls, value: Any) -> Any:
-        return None if value == "" else value
 
     @field_validator("dump_prefixes", "exports_prefixes", "link_columns", "alert_email", mode="before")
     @classmethod

@@ -79,8 +79,17 @@ def test_the_home_is_the_projects_from_any_folder_inside_it(tmp_path: Path, monk
     assert load_settings().home == tmp_path / ".fm_migration"
 
 
-def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("FM_DATABASE_URL", "FM_OBJECTS_URL", "FM_EXPORT"):
-        monkeypatch.setenv(name, "")
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`FM_WAIVERS=` was once the folder where the command was started, and the report refused to read it."""
+    monkeypatch.chdir(tmp_path)
+    unset = load_settings()
+    for name in Settings.model_fields:
+        monkeypatch.setenv(f"FM_{name.upper()}", "")
+    assert load_settings() == unset
+
+
+def test_an_empty_line_of_the_env_file_counts_as_unset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(Settings.model_config, "env_file", str(tmp_path / ".env"))
+    (tmp_path / ".env").write_text("FM_WAIVERS=\nFM_DATABASE_URL=\nFM_SAMPLE_SEED=7\n", encoding="utf-8")
     loaded = load_settings()
-    assert (loaded.database_url, loaded.objects_url, loaded.export) == (None, None, None)
+    assert (loaded.waivers, loaded.database_url, loaded.sample_seed) == (None, None, 7)

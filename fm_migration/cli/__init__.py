@@ -10,7 +10,6 @@ import contextlib
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
@@ -20,6 +19,7 @@ from uuid import UUID
 import typer
 from rich.console import Console
 
+from fm_migration.cli.progress import progress_bars
 from fm_migration.errors import FmMigrationError
 
 if TYPE_CHECKING:
@@ -267,8 +267,8 @@ def certify(
     from fm_migration.cli.certificate import certify as write
 
     places = _places()
-    with _progress() as tell:
-        write(places, console, output, read_all, tell)
+    with progress_bars(console) as on_progress:
+        write(places, console, output, read_all, on_progress)
 
 
 @app.command()
@@ -281,8 +281,8 @@ def verify(
     """Check a certificate, then against the bucket and the database; exit 1 on any difference."""
     from fm_migration.cli.certificate import verify as check
 
-    with _progress() as tell:
-        well = check(_places, console, file, read_all, file_only, sha256, tell)
+    with progress_bars(console) as on_progress:
+        well = check(_places, console, file, read_all, file_only, sha256, on_progress)
     raise typer.Exit(0 if well else 1)
 
 
@@ -415,8 +415,8 @@ def sample_make(
     settings = _settings(**{name: value for name, value in given.items() if value is not None})
     running = _stack(settings)
     clear(running)
-    with _progress() as tell:
-        export = furnish(running, settings, tell)
+    with progress_bars(console) as on_progress:
+        export = furnish(running, settings, on_progress)
     console.print(f"export {export}\ntruth  {truth_of(running)}", markup=False, soft_wrap=True)
     console.print("Set the same FM_SAMPLE_* for the commands that follow, where they differ from the defaults.")
 
@@ -433,9 +433,9 @@ def sample_reimport(
 
     settings = _settings()
     running = _stack(settings)
-    with psycopg.connect(running.database_url()) as connection, _progress() as tell:
+    with psycopg.connect(running.database_url()) as connection, progress_bars(console) as on_progress:
         for step in play_reimport(connection, pause=pause, keep_ids=keep_ids, seed=settings.sample_seed):
-            tell(step.phase, step.done, step.total)
+            on_progress(step.phase, step.done, step.total)
 
 
 @stack.command("status")
@@ -493,20 +493,3 @@ def _stack(settings: Settings) -> Stack:
     from fm_migration.embedded.stack import hold
 
     return hold(settings)
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar per kind of work, on a terminal; silence elsewhere."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        known: dict[str, Any] = {}
-
-        def tell(what: str, done: int, total: int) -> None:
-            if what not in known:
-                known[what] = bars.add_task(what)
-            bars.update(known[what], completed=done, total=total)
-
-        yield tell

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import dagster as dg
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fm_migration.cli.instance import open_instance, prepare_dagster_home
+from fm_migration.cli.progress import progress_bar
 from fm_migration.definitions import defs
 from fm_migration.defs import backfills
 from fm_migration.defs.backfills import Backfill
@@ -130,7 +130,7 @@ def _watch(instance: dg.DagsterInstance, places: Places, backfill_id: str, conso
     """Until the daemon has done with it. The bar counts photographs, which the daemon knows nothing of."""
     told = ""
     silent = False
-    with _bar(console) as bar:
+    with progress_bar(console) as bar:
         backfill = _look_up(instance, backfill_id)
         total = _waiting(places, backfill.months)
         task = bar.add_task("thumbnails", total=total)
@@ -191,8 +191,3 @@ def _pending(places: Places) -> dict[str, int]:
 def _waiting(places: Places, months: Sequence[str]) -> int:
     pending = _pending(places)
     return sum(pending.get(month, 0) for month in months)
-
-
-def _bar(console: Console) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, disable=not console.is_terminal)

@@ -7,16 +7,16 @@ hash is compared with.
 from __future__ import annotations
 
 import hashlib
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
-import stamina
-
-from fm_migration.errors import FmMigrationError, ObjectStoreError
+from fm_migration.errors import ObjectStoreError
+from fm_migration.objects.ahead import read_ahead
 from fm_migration.objects.failures import ObjectChangedError, ObjectMissingError
 from fm_migration.objects.store import ObjectStore
+from fm_migration.retrying import retry
 
 THREADS = 2
 #: Objects that are being read or wait for their turn: one large object does not keep the other thread idle.
@@ -45,18 +45,8 @@ class Hashed(NamedTuple):
 
 def hash_objects(store: ObjectStore, wanted: Iterable[Wanted], *, threads: int = THREADS) -> Iterator[Hashed]:
     """The hash of each object, in the order in which they were asked for."""
-    waiting: deque[Future[Hashed]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="hash") as pool:
-        try:
-            for one in wanted:
-                if len(waiting) >= AHEAD:
-                    yield waiting.popleft().result()
-                waiting.append(pool.submit(hash_object, store, one))
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        yield from read_ahead(pool, wanted, partial(hash_object, store), most=AHEAD)
 
 
 def hash_object(store: ObjectStore, wanted: Wanted) -> Hashed:
@@ -72,17 +62,11 @@ def hash_object(store: ObjectStore, wanted: Wanted) -> Hashed:
 
 
 def _read(store: ObjectStore, wanted: Wanted) -> Hashed:
-    for attempt in stamina.retry_context(
-        on=_is_transient, attempts=ATTEMPTS, timeout=None, wait_initial=FIRST_WAIT, wait_max=LONGEST_WAIT
-    ):
-        with attempt:
-            digest, size = hashlib.sha256(), 0
-            for piece in store.stream(wanted.key, etag=wanted.etag or None):
-                digest.update(piece)
-                size += len(piece)
-            return Hashed(wanted.key, size, digest.hexdigest())
-    raise AssertionError("stamina either returns or raises")
+    def once() -> Hashed:
+        digest, size = hashlib.sha256(), 0
+        for piece in store.stream(wanted.key, etag=wanted.etag or None):
+            digest.update(piece)
+            size += len(piece)
+        return Hashed(wanted.key, size, digest.hexdigest())
 
-
-def _is_transient(error: Exception) -> bool:
-    return isinstance(error, FmMigrationError) and error.transient
+    return retry(once, attempts=ATTEMPTS, first_wait=FIRST_WAIT, longest_wait=LONGEST_WAIT)

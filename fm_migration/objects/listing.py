@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import pairwise
 from operator import lt
 from typing import Any, NamedTuple, Protocol
@@ -32,11 +33,10 @@ from urllib.parse import unquote_plus
 # Signed requests to the user's own store: no document of a stranger is read, and expat limits entity expansion.
 from xml.etree import ElementTree as ET
 
-import stamina
-
 from fm_migration.errors import ObjectStoreError, TransientError
 from fm_migration.objects.facts import STANDARD, ObjectFacts, bare_etag
 from fm_migration.objects.failures import STORE_FAILURES, UnreachableError, translated
+from fm_migration.retrying import retry
 
 THREADS = 8
 #: How often one page is asked for, beyond botocore's own retries: for throttling that outlasts those, for 429 that
@@ -224,12 +224,13 @@ class _Pages:
         )
 
     def _fetch_again_if_transient(self, request: dict[str, Any]) -> _Page:
-        for attempt in stamina.retry_context(
-            on=_worth_another_try, attempts=PAGE_ATTEMPTS, wait_initial=0.2, wait_max=10.0, timeout=None
-        ):
-            with attempt:
-                return self._fetch_once(request)
-        raise AssertionError("stamina either returns or raises")
+        return retry(
+            partial(self._fetch_once, request),
+            attempts=PAGE_ATTEMPTS,
+            first_wait=0.2,
+            longest_wait=10.0,
+            on=_worth_another_try,
+        )
 
     def _fetch_once(self, request: dict[str, Any]) -> _Page:
         with _body_kept():

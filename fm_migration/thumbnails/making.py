@@ -23,6 +23,7 @@ from fm_migration.errors import ObjectStoreError
 from fm_migration.filemaker.types import load_types
 from fm_migration.images.outcome import Made, Outcome, RefusalReason, Unreadable
 from fm_migration.images.recipe import Recipe
+from fm_migration.objects.ahead import read_ahead
 from fm_migration.objects.keys import shown_key
 from fm_migration.objects.store import ObjectStore
 from fm_migration.settings import Settings
@@ -186,11 +187,13 @@ class _Making:
 
     def _pictures(self, ids: _Ids, largest: int) -> Iterator[tuple[tuple[_Case, bool], bytes]]:
         """Every file that the engine has to look at: originals, each with the clinic's own thumbnail behind it."""
-        read = reading.read_ahead(
+        read = read_ahead(
             self._readers,
             self._pending(ids),
             lambda pending: reading.read_original(self._store, pending, largest),
-            reading.size_of,
+            most=2 * reading.THREADS,
+            size_of=reading.size_of,
+            most_bytes=reading.READ_AHEAD_BYTES,
         )
         for original in read:
             if original.data is None:

@@ -6,17 +6,14 @@ the bytes are.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-import stamina
-
-from fm_migration.errors import FmMigrationError, ObjectStoreError
+from fm_migration.errors import ObjectStoreError
 from fm_migration.objects.failures import ObjectChangedError, ObjectMissingError
 from fm_migration.objects.store import ObjectStore
+from fm_migration.retrying import retry
 from fm_migration.thumbnails.thumbnailing import Pending
 
 #: The client itself tries five times within seconds; these cover a store that is away for a minute or two.
@@ -29,7 +26,6 @@ READ_AHEAD_BYTES = 64 * 1024 * 1024
 #: Of an original that the listing does not know.
 _SUPPOSED_BYTES = 4 * 1024 * 1024
 
-Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
@@ -77,45 +73,7 @@ def _read_existing(store: ObjectStore, key: str | None, largest: int) -> bytes |
 
 def patiently(call: Callable[[], Answer]) -> Answer:
     """Call, and again after a pause as long as the failure may go away by itself."""
-    for attempt in stamina.retry_context(
-        on=_is_transient, attempts=ATTEMPTS, timeout=None, wait_initial=FIRST_WAIT, wait_max=LONGEST_WAIT
-    ):
-        with attempt:
-            return call()
-    raise AssertionError("stamina either returns or raises")
-
-
-def _is_transient(error: Exception) -> bool:
-    return isinstance(error, FmMigrationError) and error.transient
-
-
-def read_ahead(
-    pool: ThreadPoolExecutor,
-    items: Iterable[Item],
-    read: Callable[[Item], Answer],
-    size_of: Callable[[Item], int],
-    *,
-    most: int = 2 * THREADS,
-    most_bytes: int = READ_AHEAD_BYTES,
-) -> Iterator[Answer]:
-    """What `read` returns of each item, in their order, read by the pool a few ahead: memory stays bounded."""
-    waiting: deque[tuple[Future[Answer], int]] = deque()
-    held = 0
-    try:
-        for item in items:
-            size = size_of(item)
-            while waiting and (len(waiting) >= most or held + size > most_bytes):
-                first, its_size = waiting.popleft()
-                answer = first.result()
-                held -= its_size
-                yield answer
-            waiting.append((pool.submit(read, item), size))
-            held += size
-        while waiting:
-            yield waiting.popleft()[0].result()
-    finally:
-        for future, _ in waiting:
-            future.cancel()
+    return retry(call, attempts=ATTEMPTS, first_wait=FIRST_WAIT, longest_wait=LONGEST_WAIT)
 
 
 def size_of(pending: Pending) -> int:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
 import uuid
 from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,7 +14,6 @@ from hypothesis import strategies as st
 from fm_migration.images.outcome import Made, NotAnImage, Outcome, Partial, RefusalReason, Unreadable
 from fm_migration.thumbnails.judging import ThumbnailDecision, judge
 from fm_migration.thumbnails.progress import Progress, every, spell
-from fm_migration.thumbnails.reading import read_ahead
 from fm_migration.thumbnails.thumbnailing import MonthPending, Pending
 from fm_migration.watching.backoff import LONGEST_PAUSE, Failures
 from fm_migration.watching.thumbnails import choose, newest_first
@@ -27,41 +24,6 @@ OURS = "thumbnails/aa-bb/old.jpg"
 
 
 # --- reading ahead ----------------------------------------------------------------------------------------------------
-
-
-@given(sizes=st.lists(st.integers(0, 50), max_size=40), most=st.integers(1, 6), budget=st.integers(1, 60))
-def test_reading_ahead_keeps_the_order_and_the_bounds(sizes: list[int], most: int, budget: int) -> None:
-    held: dict[int, int] = {}
-    lock = threading.Lock()
-
-    def read(item: tuple[int, int]) -> int:
-        with lock:
-            held[item[0]] = item[1]
-            assert len(held) <= most + 1, "one more is in the hands of whoever took it"
-            assert len(held) <= 2 or sum(held.values()) - max(held.values()) <= budget + max(held.values())
-        return item[0]
-
-    with ThreadPoolExecutor(4) as pool:
-        taken = []
-        for number in read_ahead(pool, enumerate(sizes), read, lambda item: item[1], most=most, most_bytes=budget):
-            taken.append(number)
-            with lock:
-                held.pop(number)
-    assert taken == list(range(len(sizes)))
-
-
-def test_what_goes_wrong_while_reading_ahead_is_raised_in_its_turn() -> None:
-    def read(number: int) -> int:
-        if number == 2:
-            raise OSError("broken")
-        return number
-
-    taken: list[int] = []
-    with ThreadPoolExecutor(2) as pool, pytest.raises(OSError, match="broken"):
-        taken.extend(read_ahead(pool, range(9), read, lambda _: 1))
-    with ThreadPoolExecutor(2) as pool:
-        reader = read_ahead(pool, range(9), read, lambda _: 1)
-        assert [next(reader), next(reader)] == [0, 1]
 
 
 # --- progress ---------------------------------------------------------------------------------------------------------

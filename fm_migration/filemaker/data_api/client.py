@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx
-import stamina
 
 from fm_migration.errors import TransientError
 from fm_migration.filemaker.data_api.access import Access, Meter, Patience
@@ -29,6 +28,7 @@ from fm_migration.filemaker.data_api.failures import (
 )
 from fm_migration.filemaker.data_api.line import Line
 from fm_migration.filemaker.data_api.sessions import Session, TokenFile
+from fm_migration.retrying import retry
 
 _Value = TypeVar("_Value")
 #: A session is free after fifteen minutes at the latest, so this many times the first pause between two log-ins.
@@ -87,17 +87,14 @@ class DataApi:
     def patiently(self, call: Callable[[], _Value]) -> _Value:
         """What a call returns, after as many tries as its failures deserve."""
         waits = self.patience
-        for attempt in stamina.retry_context(
-            on=self._deserves_another,
+        return retry(
+            call,
             attempts=waits.attempts,
-            timeout=None,
-            wait_initial=waits.first,
-            wait_max=waits.longest,
-            wait_jitter=waits.first,
-        ):
-            with attempt:
-                return call()
-        raise AssertionError("stamina returns or raises")
+            first_wait=waits.first,
+            longest_wait=waits.longest,
+            jitter=waits.first,
+            on=self._deserves_another,
+        )
 
     def product(self) -> dict[str, Any]:
         """What the server says about itself, without a log-in. An answer does not mean that the database is open."""
