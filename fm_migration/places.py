@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from fm_migration import database
 from fm_migration.errors import SettingsError
-from fm_migration.objects.store import ObjectsLocation, ObjectStore, open_client
+from fm_migration.objects.store import ObjectsLocation, ObjectStore, open_store
 from fm_migration.settings import Settings
 
 
@@ -32,9 +32,8 @@ class Places:
 
     @cached_property
     def store(self) -> ObjectStore:
-        return ObjectStore(
-            open_client(self.objects),
-            self.objects.bucket,
+        return open_store(
+            self.objects,
             writable_prefixes=(self.settings.thumbnail_prefix, self.settings.own_prefix),
             protected_prefixes=self.settings.original_prefixes,
         )

@@ -14,6 +14,7 @@ from pathlib import Path
 import dagster as dg
 
 import fm_migration
+from fm_migration.defs._private import switch_auto_materialize_on
 from fm_migration.defs.limits import set_pools
 from fm_migration.instance import dagster_home
 from fm_migration.settings import Settings
@@ -43,10 +44,7 @@ def _say_that_automation_is_on(instance: dg.DagsterInstance) -> None:
 
     What counts is the sensor `automation`, which is on by default and has a switch of its own.
     """
-    # Imported here, where it is needed: the daemon's modules take a while.
-    from dagster._daemon.asset_daemon import set_auto_materialize_paused
-
-    set_auto_materialize_paused(instance, paused=False)
+    switch_auto_materialize_on(instance)
 
 
 @contextmanager

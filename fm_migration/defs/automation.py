@@ -14,11 +14,7 @@ from collections.abc import Set as AbstractSet
 
 import dagster as dg
 
-# Private in 1.13.27, to which Dagster is pinned; fm_migration_tests/defs/test_automation.py would notice a change.
-from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
-from dagster._core.definitions.declarative_automation.operators import AndAutomationCondition
-from dagster._core.definitions.events import AssetKeyPartitionKey
-
+from fm_migration.defs._private import AssetKeyPartitionKey, CachingStaleStatusResolver, StaleStatus
 from fm_migration.defs.limits import FIRST, LONG, SHORT
 
 _GAVE_UP = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
@@ -112,14 +108,16 @@ def when_inputs_are_made(months: dg.AssetSelection) -> dg.AutomationCondition[dg
     nothing.
     """
     inputs_are_made = ~dg.AutomationCondition.any_deps_match(Stale())
-    return _condition(due=StaleApartFromMonths() & inputs_are_made, in_vain=FailedWithTheseInputs()).ignore(months)
+    return _condition(StaleApartFromMonths() & inputs_are_made, FailedWithTheseInputs(), left_out=months)
 
 
 def _condition(
-    due: dg.AutomationCondition[dg.AssetKey], in_vain: dg.AutomationCondition[dg.AssetKey]
-) -> AndAutomationCondition[dg.AssetKey]:
+    due: dg.AutomationCondition[dg.AssetKey],
+    in_vain: dg.AutomationCondition[dg.AssetKey],
+    left_out: dg.AssetSelection | None = None,
+) -> dg.AutomationCondition[dg.AssetKey]:
     condition = dg.AutomationCondition
-    return (
+    whole = (
         due
         & ~in_vain
         & ~condition.missing()
@@ -128,6 +126,7 @@ def _condition(
         & ~condition.in_progress()
         & condition.all_deps_blocking_checks_passed()
     ).with_label("made from older inputs, or from what is about to be made anew")
+    return whole if left_out is None else whole.ignore(left_out)
 
 
 _REPORTS = dg.AssetSelection.assets("orphan_report")

@@ -3,9 +3,8 @@
 Belongs here: what Dagster keeps of a backfill. Does not belong here: choosing months by what they need, and printing.
 
 A backfill is a row of the instance's storage that the daemon works off, by the asset's backfill policy and through the
-queue; the UI writes it through GraphQL, and here it is written by the same function, without a web server. Dagster has
-no public name for that in 1.13.27, to which it is pinned; fm_migration_tests/e2e/test_backfills.py would notice a
-change.
+queue; the UI writes it through GraphQL, and here it is written by the same function (`_private.py`), without a server.
+fm_migration_tests/e2e/test_backfills.py plays it under a real daemon.
 """
 
 from __future__ import annotations
@@ -17,13 +16,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
-from dagster._core.execution.backfill import (
+
+from fm_migration.defs._private import (
     BULK_ACTION_TERMINAL_STATUSES,
     BulkActionsFilter,
     BulkActionStatus,
     PartitionBackfill,
+    make_new_backfill_id,
 )
-from dagster._core.utils import make_new_backfill_id
 
 THUMBNAILS = dg.AssetKey("thumbnails")
 BACKFILL_TAG = "dagster/backfill"

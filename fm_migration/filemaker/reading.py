@@ -57,11 +57,6 @@ class Counts(NamedTuple):
     blank: int
     refused: tuple[int, ...]
 
-    @property
-    def balanced(self) -> bool:
-        """Whether every record is accounted for."""
-        return self.records == self.header + self.rows + self.blank + len(self.refused)
-
 
 class Export:
     """An export that was recognised. Its records can be passed over any number of times."""

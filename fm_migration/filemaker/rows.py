@@ -57,11 +57,6 @@ class Row(NamedTuple):
     display_name: str
     note: str
 
-    @property
-    def may_be_linked(self) -> bool:
-        """Whether the row's recid and contact can be trusted to belong together."""
-        return not any(problem.blocks_linking for problem in self.problems)
-
 
 #: The columns that `copy_values` gives, for a COPY statement.
 COPY_COLUMNS = Row._fields[: Row._fields.index("problems") + 1]

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from typing import TypeGuard
 
-from fm_migration.images.engine import make_thumbnail
 from fm_migration.images.likeness import colour_distance, distance, turnings
 from fm_migration.images.outcome import Made, Outcome, Partial
-from fm_migration.images.recipe import Recipe
 
 #: Bits of 144. Two ways of shrinking one photograph differ in one or two, two photographs in about sixty.
 MOST_BITS = 14
@@ -19,17 +17,11 @@ MOST_COLOUR = 32
 _SHOWN_BY_BROWSERS = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 
 
-def is_faithful(thumbnail: bytes, original: Outcome, recipe: Recipe | None = None) -> bool:
+def agrees(existing: Outcome, original: Outcome) -> bool:
     """Whether a thumbnail shows its whole original upright, in the size that we would make, and nothing else.
 
-    It is decoded in this process. For thumbnails of unknown origin let an `IsolatedEngine` read them and compare
-    with `agrees`.
+    Both have been read like any other picture, with the same recipe.
     """
-    return agrees(make_thumbnail(thumbnail, recipe or Recipe()), original)
-
-
-def agrees(existing: Outcome, original: Outcome) -> bool:
-    """The same for a thumbnail that has been read like any other picture, with the recipe of the original."""
     if not _is_whole(existing) or not _is_whole(original):
         return False
     return (

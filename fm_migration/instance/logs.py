@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dagster._core.storage.compute_log_manager import ComputeLogManager
-from dagster._serdes import ConfigurableClass, ConfigurableClassData
-
 from fm_migration.instance import dagster_home
+from fm_migration.instance._private import ComputeLogManager, ConfigurableClass, ConfigurableClassData, local_logs
 from fm_migration.objects.store import ObjectsLocation, open_client
 from fm_migration.settings import Settings, load_settings
 
@@ -28,9 +26,7 @@ class RunLogs(ComputeLogManager, ConfigurableClass):
         settings = load_settings()
         local = str(dagster_home(settings) / "storage")
         if settings.compute_logs is None:
-            from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
-
-            return LocalComputeLogManager(local, inst_data=inst_data)
+            return local_logs(local, inst_data)
         return _in_bucket(settings, local, inst_data)
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dagster._core.storage.base_storage import DagsterStorage
-from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from sqlalchemy.engine import make_url
 
 from fm_migration.instance import dagster_home
+from fm_migration.instance._private import ConfigurableClass, ConfigurableClassData, DagsterStorage, sqlite_storage
 from fm_migration.settings import load_settings
 
 
@@ -25,9 +24,7 @@ class HistoryStorage(DagsterStorage, ConfigurableClass):
         settings = load_settings()
         url = settings.dagster_database_url
         if url is None:
-            from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
-
-            return DagsterSqliteStorage.from_local(str(dagster_home(settings)), inst_data)
+            return sqlite_storage(str(dagster_home(settings)), inst_data)
         # Imported here: it takes more than a second, and SQLite needs nothing of it.
         from dagster_postgres import DagsterPostgresStorage
 

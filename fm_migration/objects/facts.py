@@ -20,11 +20,6 @@ class ObjectFacts(NamedTuple):
     last_modified: datetime
     storage_class: str
 
-    @property
-    def multipart(self) -> bool:
-        """Uploaded in parts: then the ETag is not the MD5 of the bytes."""
-        return "-" in self.etag
-
 
 def bare_etag(text: str) -> str:
     """The ETag without quotation marks; servers disagree on whether to send them."""

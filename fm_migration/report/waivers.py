@@ -17,8 +17,6 @@ from fm_migration.errors import SettingsError
 from fm_migration.report.classes import FindingClass
 
 COLUMNS = ("class", "subject", "reason", "date")
-#: As a subject: everything of the class.
-ALL = "*"
 
 
 @dataclass(frozen=True)

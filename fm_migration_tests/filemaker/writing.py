@@ -13,6 +13,7 @@ import openpyxl
 from openpyxl.cell import WriteOnlyCell
 
 from fm_migration.filemaker.dialect import Dialect
+from fm_migration.filemaker.reading import Counts
 
 HEADINGS = ("date", "fileNane", "id", "id_Contact", "Name of file", "NexusExportDate", "recid", "Type")
 
@@ -52,3 +53,8 @@ def workbook(rows: Sequence[Sequence[object]]) -> bytes:
     buffer = io.BytesIO()
     book.save(buffer)
     return buffer.getvalue()
+
+
+def adds_up(counts: Counts) -> bool:
+    """Whether every record of a pass is accounted for."""
+    return counts.records == counts.header + counts.rows + counts.blank + len(counts.refused)

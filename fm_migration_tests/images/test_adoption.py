@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from fm_migration.images.adoption import agrees, is_faithful
+from fm_migration.images.adoption import agrees
 from fm_migration.images.engine import make_thumbnail
 from fm_migration.images.likeness import BITS, colour_distance, distance, portrait, turnings
 from fm_migration.images.outcome import Made, Outcome
@@ -28,6 +28,10 @@ def clinics_thumbnail(original: bytes, kind: str = "JPEG") -> bytes:
 
 def photograph(orientation: int = 1, width: int = 1200, height: int = 900) -> bytes:
     return pictures.turned(orientation, "JPEG", pictures.noisy(width, height))
+
+
+def is_faithful(thumbnail: bytes, original: Outcome, recipe: Recipe | None = None) -> bool:
+    return agrees(make_thumbnail(thumbnail, recipe or Recipe()), original)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])

@@ -25,6 +25,7 @@ import stamina
 
 from fm_migration.embedded.ports import LOOPBACK
 from fm_migration.embedded.processes import end_child
+from fm_migration.objects.facts import ObjectFacts
 from fm_migration.objects.store import ObjectsLocation, ObjectStore, open_store
 from fm_migration_tests.conftest import Bucket
 from fm_migration_tests.objects.faults import FaultyProxy
@@ -34,6 +35,11 @@ DUMP = "filemaker-import/images-bulk-dump/"
 OWN = "thumbnails/"
 #: More than two pages of S3's, so that paging, and dividing behind the first page, really happen.
 MANY = 2_010
+
+
+def is_multipart(facts: ObjectFacts) -> bool:
+    """Uploaded in parts: then the ETag is not the MD5 of the bytes."""
+    return "-" in facts.etag
 
 
 @pytest.fixture(autouse=True)

@@ -23,7 +23,7 @@ from fm_migration.objects.failures import ObjectMissingError
 from fm_migration.objects.inventory_report import latest_manifest, open_report
 from fm_migration.objects.store import ObjectStore
 from fm_migration_tests.conftest import Bucket
-from fm_migration_tests.objects.conftest import DUMP
+from fm_migration_tests.objects.conftest import DUMP, is_multipart
 
 SOURCE = "clinic-photographs"
 FOLDER = f"reports/{SOURCE}/daily/2026-03-10T01-00Z/"
@@ -52,7 +52,7 @@ def as_csv(facts: list[ObjectFacts], columns: list[str] = COLUMNS) -> bytes:
             "LastModifiedDate": item.last_modified.strftime("%Y-%m-%dT%H:%M:%S.") + "123Z",
             "ETag": item.etag,
             "StorageClass": item.storage_class,
-            "IsMultipartUploaded": str(item.multipart).lower(),
+            "IsMultipartUploaded": str(is_multipart(item)).lower(),
         }
         writer.writerow([row[column] for column in columns])
     return gzip.compress(text.getvalue().encode())
@@ -70,7 +70,7 @@ def as_parquet(facts: list[ObjectFacts]) -> bytes:
             ),
             "e_tag": [item.etag for item in facts],
             "storage_class": [item.storage_class for item in facts],
-            "is_multipart_uploaded": [item.multipart for item in facts],
+            "is_multipart_uploaded": [is_multipart(item) for item in facts],
         }
     )
     sink = io.BytesIO()
@@ -114,7 +114,7 @@ def test_a_report_gives_the_facts_of_a_listing(
     assert list(report.objects()) == FACTS
     assert list(report.objects(DUMP)) == FACTS[:3]
     assert report.created_at == datetime(2026, 3, 10, 1, 0, tzinfo=UTC)
-    assert [facts.multipart for facts in report.objects()] == [False, True, False, False]
+    assert [is_multipart(facts) for facts in report.objects()] == [False, True, False, False]
 
 
 def test_older_versions_and_delete_markers_are_left_out(bucket: Bucket, store: ObjectStore) -> None:

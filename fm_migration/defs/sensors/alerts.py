@@ -10,7 +10,6 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
-from dagster._core.execution.stats import StepEventStatus
 
 from fm_migration.defs.failures import readable_failures
 from fm_migration.defs.resources import SettingsResource
@@ -51,7 +50,7 @@ def mail_failures(context: dg.RunFailureSensorContext, settings: SettingsResourc
 def _letter(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
     steps = instance.get_run_step_stats(run.run_id)
     states = Counter(step.status.value.lower() if step.status else "unknown" for step in steps)
-    failed = [step for step in steps if step.status == StepEventStatus.FAILURE]
+    failed = [step for step in steps if step.status is not None and step.status.value == "FAILURE"]
     of_the_day = Counter(
         record.dagster_run.status.value.lower()
         for record in instance.get_run_records(

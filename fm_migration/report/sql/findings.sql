@@ -499,8 +499,7 @@ select (select count(*) from fm_migration.csv_metadata) as rows,
        (select count(*) from fm_migration.s3_inventory where kind = 'original' and vanished is null) as originals,
        (select count(*) from fm_migration.s3_inventory where kind = 'thumbnail' and vanished is null) as thumbnails,
        (select count(*) from shown where listed) as images,
-       (select count(*) from shown where photo is not null) as photographs,
-       (select count(*) from fm_migration.thumbnail) as looked_at;
+       (select count(*) from shown where photo is not null) as photographs;
 
 -- step: withhold
 delete from found where class = any (cast(:withheld as text[])) and waiver is null;
