@@ -263,8 +263,8 @@ def test_a_problem_of_a_row_is_flagged_and_the_row_is_kept(cells: dict[str, str]
 def test_a_row_without_any_id_is_kept_and_not_linked() -> None:
     made = _only(row(1, recid="", image_id=""))
     assert set(made.problems) == {Problem.MISSING_RECID, Problem.MISSING_IMAGE_ID}
-    assert not made.may_be_linked
-    assert _only(row(1, recid="")).may_be_linked
+    assert not _may_be_linked(made)
+    assert _may_be_linked(_only(row(1, recid="")))
 
 
 def test_a_row_without_contact_and_date_is_kept_with_both_problems() -> None:
