@@ -257,6 +257,8 @@ class Clinics:
         for generation in range(2, HEALINGS + 2):
             clinic_data.reimport_patients(url, generation)
             plan_and_apply(place)
+            # As the server would have by itself, or its tables would be a hundred times as large as what is in them.
+            clinic_data.settle(url)
         place.engine.dispose()
         clinic_data.reimport_patients(url, HEALINGS + 2)
 

@@ -25,10 +25,12 @@ MEMORY = "256MB"
 REIMPORT_LASTS = "15 minutes"
 #: So long one of several who shared an id counts as its holder after having gone.
 AWAITED_FOR = "7 days"
-#: From so many changed tenures on, statistics of yesterday are worse than the time it takes to gather new ones.
+#: From so many changed tenures on, and from this share of all, statistics of yesterday are worse than the time it takes
+#: to gather new ones.
 MANY_CHANGES = 500
+MUCH_CHANGED = 0.1
 
-_KEEPING = ("end", "begin", "pass", "rewrite")
+_TENURES = text("select reltuples from pg_class where oid = 'fm_migration.patient_identity'::regclass")
 _SHARING = ("affect", "analyze_affected", "contest", "release", "share")
 
 
@@ -132,13 +134,17 @@ def _changed(connection: Connection, seen: RowMapping, last: RowMapping | None, 
     known = {"known": present + max(absent, 0), "known_present": present}
     reading = _record(connection, {**seen, **known}, run_id)
     parameters = {"reading": reading, "awaited_for": AWAITED_FOR}
-    ended, began, *_ = [_run(connection, step, parameters) for step in _KEEPING]
-    if ended + began >= MANY_CHANGES:
+    ended, began = (_run(connection, step, parameters) for step in ("end", "begin"))
+    if _run(connection, "doubt", parameters):
+        _run(connection, "pass", parameters)
+    _run(connection, "rewrite", parameters)
+    tenures = connection.execute(_TENURES).scalar_one()
+    if ended + began >= max(MANY_CHANGES, tenures * MUCH_CHANGED):
         _SQL.run(connection, None, "analyze")
     for step in _SHARING:
         _run(connection, step, parameters)
     ambiguous = _SQL.ask(connection, "count_ambiguous", parameters)["ambiguous"]
-    for table in ("difference", "affected", "contested"):
+    for table in ("difference", "doubtful", "affected", "contested"):
         connection.execute(text(f"drop table {table}"))
     return IdentityUpdate(reading=reading, **seen, **known, ambiguous=ambiguous, began=began, ended=ended)
 
