@@ -60,7 +60,8 @@ class Settings(BaseSettings):
     objects_secret_key: SecretStr | None = Field(default=None, description="Secret key that belongs to it.")
     dump_prefixes: Annotated[tuple[str, ...], NoDecode] = Field(
         default=("filemaker-import/images-bulk-dump/",),
-        description="Where the originals lie in the bucket, comma-separated. Only ever read.",
+        description="Where the originals lie in the bucket, comma-separated. Nothing there is ever changed; an intake "
+        "from FileMaker adds new ones to the first.",
     )
     exports_prefixes: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
@@ -127,6 +128,69 @@ class Settings(BaseSettings):
         ge=0,
         lt=1,
         description="Which share of the known patients may be missing before a report takes it for a re-import.",
+    )
+    filemaker_url: str | None = Field(
+        default=None,
+        description="FileMaker Server, for an intake by its Data API: `https://filemaker.example.org`. Unset: no "
+        "intake (docs/intake.md).",
+    )
+    filemaker_database: str = Field(
+        default="", description="Name of the database there, without `.fmp12`; upper and lower case count."
+    )
+    filemaker_layout: str = Field(
+        default="API_Images", description="Layout that holds recid, id, id_Contact, date, Type and the containers."
+    )
+    filemaker_account: SecretStr | None = Field(
+        default=None, description="Account with the extended privilege fmrest; it needs to read only."
+    )
+    filemaker_password: SecretStr | None = Field(default=None, description="Password that belongs to it.")
+    filemaker_claris_token: SecretStr | None = Field(
+        default=None,
+        description="For FileMaker Cloud instead of account and password: an id token of Claris (FMID), which holds "
+        "for an hour.",
+    )
+    filemaker_ca: Path | None = Field(
+        default=None,
+        description="Certificate of the authority that signed the server's, in PEM form, where it is no public one. "
+        "Checking cannot be switched off.",
+    )
+    filemaker_containers: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("image_Full", "image_Ex_large", "image_large", "image_medium", "image_small"),
+        description="Container fields of the layout, the best picture first, comma-separated.",
+    )
+    filemaker_md5_suffix: str = Field(
+        default="_md5",
+        description="A field named like a container with this behind it holds `GetContainerAttribute ( container ; "
+        '"MD5" )`, and what arrives must have that MD5. Without such fields nothing is compared.',
+    )
+    filemaker_odata_table: str | None = Field(
+        default=None,
+        description="Table occurrence by which OData knows the photographs, to fetch bytes that way while the Data "
+        "API's engine is down. Unset: that is waited for.",
+    )
+    filemaker_counts: Literal["all", "json", "containers"] = Field(
+        default="all",
+        description="Which bytes count towards the server's yearly limit and towards `daily_bytes`. The clinic's "
+        "console seemed not to count containers; all is the careful choice.",
+    )
+    filemaker_yearly_gb: float = Field(
+        default=144.0, gt=0, description="The yearly limit in GB, as the licence has it: 24 for each user."
+    )
+    filemaker_used_gb: float | None = Field(
+        default=None,
+        ge=0,
+        description="How much of it the server's console shows as used, to plan with. We cannot know it.",
+    )
+    filemaker_wait_seconds: float = Field(
+        default=7200.0,
+        ge=0,
+        description="How long a run waits for FileMaker's engine when it is down; it has come back after 1 to 2 hours.",
+    )
+    filemaker_every_six_hours: int = Field(
+        default=0,
+        ge=0,
+        description="How many photographs the schedule `filemaker_intake` brings every six hours. 0: it brings none, a "
+        "person starts the intake.",
     )
     link_columns: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
@@ -275,7 +339,9 @@ class Settings(BaseSettings):
         description="How long the embedded servers stay up after the last process that used them has ended.",
     )
 
-    @field_validator("dump_prefixes", "exports_prefixes", "link_columns", "alert_email", mode="before")
+    @field_validator(
+        "dump_prefixes", "exports_prefixes", "link_columns", "alert_email", "filemaker_containers", mode="before"
+    )
     @classmethod
     def _split_prefixes(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -316,6 +382,15 @@ class Settings(BaseSettings):
             parts = urlsplit(value)
             if parts.scheme != "s3" or not parts.netloc:
                 raise ValueError("must begin with s3://bucket")
+        return value
+
+    @field_validator("filemaker_url")
+    @classmethod
+    def _is_https(cls, value: str | None) -> str | None:
+        if value is not None:
+            parts = urlsplit(value)
+            if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or "@" in parts.netloc:
+                raise ValueError("must be https://host, without a path and without an account")
         return value
 
     @field_validator("reports")

@@ -14,6 +14,7 @@ from fm_migration.settings import settings
 
 if TYPE_CHECKING:
     from fm_migration_tests.conftest import Bucket
+    from fm_migration_tests.filemaker_server.handle import Handle
 
 DUMP = "filemaker-import/images-bulk-dump/"
 EXPORT_HEAD = "date,fileNane,id,id_Contact,Name of file,NexusExportDate,recid,Type\r\n"
@@ -46,3 +47,15 @@ def link_photographs(places: Places, limit: int | None = None) -> int:
     with places.engine.begin() as connection:
         applying.apply_plan(connection, plan.id, approve=plan.hash)
     return plan.id
+
+
+def use_filemaker(monkeypatch: pytest.MonkeyPatch, server: Handle) -> None:
+    """Until the end of the test, FM_FILEMAKER_* names this simulated server."""
+    account, password = server.account
+    monkeypatch.setenv("FM_FILEMAKER_URL", server.url())
+    monkeypatch.setenv("FM_FILEMAKER_DATABASE", "Clinic")
+    monkeypatch.setenv("FM_FILEMAKER_ACCOUNT", account)
+    monkeypatch.setenv("FM_FILEMAKER_PASSWORD", password)
+    monkeypatch.setenv("FM_FILEMAKER_CA", str(server.ca_file))
+    monkeypatch.setenv("FM_RETRY_SECONDS", "0.02")
+    settings.cache_clear()

@@ -164,6 +164,43 @@ def backfill(
 
 
 @app.command()
+def intake(
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many photographs in this run.")] = None,
+    a_minute: Annotated[
+        float | None, typer.Option("--pace", min=0, help="Photographs a minute; also for a run that is under way.")
+    ] = None,
+    quiet_hours: Annotated[str, typer.Option(help="Hours of the clinic's day to leave alone: 7:30-19:00.")] = "",
+    daily_bytes: Annotated[int | None, typer.Option(min=1, help="Bytes a day at most.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, max=1000, help="Records that are read at a time.")] = 100,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be fetched.")] = False,
+    again: Annotated[
+        list[str] | None, typer.Option(metavar="RECID", help="Try a quarantined one again; `all` for every one.")
+    ] = None,
+    pause: Annotated[bool, typer.Option("--pause", help="Pause the run that is under way, and those to come.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Let it go on.")] = False,
+    only_say: Annotated[
+        bool, typer.Option("--set", help="Only tell the run that is under way its --pace; 0: as it was configured.")
+    ] = False,
+    status: Annotated[bool, typer.Option("--status", help="Only show how far it has come.")] = False,
+) -> None:
+    """Bring photographs and their rows from FileMaker, each proven; a run that was stopped goes on (docs/intake.md)."""
+    from fm_migration.cli import intake as room
+    from fm_migration.intake.wishes import QuietHours, Wishes
+
+    if pause and resume:
+        raise typer.BadParameter("--pause and --resume contradict each other")
+    places = _places()
+    if status:
+        room.status(places, console)
+    elif pause or resume or only_say:
+        room.say(places, console, room.Said(pause, resume, a_minute))
+    else:
+        wishes = Wishes(limit, batch_size, a_minute, QuietHours.parse(quiet_hours), daily_bytes, dry_run)
+        with progress_bars(console) as bar:
+            room.bring(places, console, wishes, again or [], bar)
+
+
+@app.command()
 def plans(most: Annotated[int, typer.Option(help="How many, the newest first.")] = 20) -> None:
     """The plans that were made, what became of them, and the hashes to approve."""
     from fm_migration.cli.links import print_plans

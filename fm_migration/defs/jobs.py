@@ -44,6 +44,15 @@ import_desktop_export = dg.define_asset_job(
     "into the dump, then everything up to the galleries and the report on them. It may be run as often as one likes.",
 )
 
+bring_photographs = dg.define_asset_job(
+    "bring_photographs",
+    selection=dg.AssetSelection.assets("filemaker_images"),
+    # No tag that others wait for: it may take hours, and healing goes on beside it.
+    description="Photographs and their rows from FileMaker's Data API into the bucket, as many as its config says. "
+    "What has come is linked by import_photographs, which the sensor `new_rows` starts once the first import was "
+    "made. The schedule `filemaker_intake` starts it by FM_FILEMAKER_EVERY_SIX_HOURS.",
+)
+
 report = dg.define_asset_job(
     "report",
     selection=dg.AssetSelection.assets("s3_inventory", "patient_map", "link_plan", "orphan_report"),

@@ -18,16 +18,13 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine, text
 
-from fm_migration.errors import TransientError
-from fm_migration.filemaker.data_api.client import DataApi
+from fm_migration.filemaker.data_api.client import LOOK_SECONDS, DataApi
 from fm_migration.filemaker.data_api.containers import ByteSource, ContainerRefusedError, Fetched
 from fm_migration.filemaker.data_api.failures import (
+    UNAVAILABLE,
     BrokenConnectionError,
     EngineDownError,
-    FileClosedError,
     FileMakerError,
-    ServerFullError,
-    SessionEndedError,
     ThrottledError,
     TransferLimitError,
 )
@@ -48,19 +45,9 @@ _FRESH_SECONDS = 240.0
 _TRIES_A_ROUND = 2
 #: When so many containers are refused one after another, it is not they who are broken.
 _REFUSED_IN_A_ROW = 25
-_LOOK_SECONDS = 2.0
 _PAUSE_SECONDS = 600.0
 #: Flaws of bytes that came: the way to them is in order.
 _DELIVERED = frozenset({Flaw.NOT_A_PICTURE, Flaw.BROKEN_HEADER, Flaw.BROKEN_OFF, Flaw.OTHER_MD5})
-#: What concerns no single photograph: it is waited for.
-_UNAVAILABLE = (
-    EngineDownError,
-    FileClosedError,
-    BrokenConnectionError,
-    ServerFullError,
-    SessionEndedError,
-    ThrottledError,
-)
 
 NO_PICTURE = "no_picture"
 RECORD_GONE = "record_gone"
@@ -209,7 +196,7 @@ class Intake:
     def _bring_all(self) -> None:
         self._check_wishes()
         total = self._steadily(self._records.count)
-        walk = self._begin_walk()
+        walk = self._begin_walk(total)
         self._expected = self._still_to_bring(total)
         for page in self._pages(walk):
             self._bring_page(page.records)
@@ -230,14 +217,15 @@ class Intake:
             self._outcome.would_fetch += sum(bool(self._filled(record)) for record in wanted)
         raise _EndRun(Ending.DRY_RUN)
 
-    def _begin_walk(self) -> Walk:
+    def _begin_walk(self, total: int | None) -> Walk:
         """Where the last run stopped; from the beginning when that had come to the end."""
         with self._place.engine.begin() as connection:
             walk = transfers.read_walk(connection, SOURCE)
             if walk.started_at is None or walk.completed_at is not None:
                 started: datetime = connection.execute(text("select now()")).scalar_one()
-                walk = Walk(started_at=started, records=walk.records)
-                transfers.write_walk(connection, SOURCE, walk)
+                walk = Walk(started_at=started)
+            walk = replace(walk, records=total)
+            transfers.write_walk(connection, SOURCE, walk)
         return walk
 
     def _pages(self, walk: Walk) -> Iterator[Page]:
@@ -248,7 +236,7 @@ class Intake:
                 for page in self._records.walk(self._wishes.batch_size, last, seen):
                     yield page
                     last, seen = page.last_key, page.seen_there
-            except _UNAVAILABLE:
+            except UNAVAILABLE:
                 self._await_engine()
             else:
                 return
@@ -420,7 +408,7 @@ class Intake:
             try:
                 source = self._source()
                 there = source is not self._first or self._freshen(pending)
-            except _UNAVAILABLE:
+            except UNAVAILABLE:
                 self._engine_is_down()
             else:
                 return source if there else None
@@ -569,7 +557,7 @@ class Intake:
                 transfer.container or "",
                 transfer.bytes or 0,
                 transfer.reason,
-                outcome.arrived + outcome.present + outcome.quarantined,
+                outcome.arrived + (outcome.present + outcome.quarantined if self._wishes.limit is None else 0),
                 self._expected,
             )
         )
@@ -637,7 +625,7 @@ class Intake:
 
     def _look_at_pace(self) -> None:
         """What a person has said meanwhile; a pause is waited for, and one that lasts ends the run."""
-        if self._api.now() - self._last_look < _LOOK_SECONDS:
+        if self._api.now() - self._last_look < LOOK_SECONDS:
             return
         waited = 0.0
         while True:
@@ -650,8 +638,8 @@ class Intake:
             self._api.session.end()
             if waited >= _PAUSE_SECONDS or self._outcome.arrived == 0:
                 raise _EndRun(Ending.PAUSED)
-            self._place.sleep(_LOOK_SECONDS)
-            waited += _LOOK_SECONDS
+            self._place.sleep(LOOK_SECONDS)
+            waited += LOOK_SECONDS
 
     def _keep_pace(self) -> None:
         """One after the other, and not more a minute than is wished."""
@@ -660,35 +648,19 @@ class Intake:
             left = self._last_fetch + 60.0 / a_minute - self._api.now()
             if left <= 0:
                 break
-            self._place.sleep(min(left, _LOOK_SECONDS))
+            self._place.sleep(min(left, LOOK_SECONDS))
             self._check_wishes()
             a_minute = self._pace.a_minute if self._pace.a_minute is not None else self._wishes.a_minute
         self._last_fetch = self._api.now()
 
     def _await_engine(self) -> None:
-        """Wait until the engine is up again; a run that has waited as long as it should ends in a failure."""
-        breaker = self._api.breaker
-        breaker.trip()
-        while not breaker.ask():
-            if breaker.exhausted:
-                raise TransientError(
-                    "waiting for FileMaker's engine at",
-                    self._api.access.origin.url,
-                    f"it has not come back within {self._api.patience.engine_total:,.0f} seconds",
-                    "Ask the hoster to start the Data API again; what is here stays, and the next run goes on",
-                )
-            self._rest(min(breaker.seconds_to_next, _LOOK_SECONDS))
+        self._api.breaker.wait(self._place.sleep)
 
     def _rest(self, seconds: float) -> None:
         self._place.sleep(max(0.0, seconds))
 
     def _steadily(self, ask: Callable[[], _Value]) -> _Value:
-        """What a call returns, however often the engine dies meanwhile."""
-        while True:
-            try:
-                return ask()
-            except _UNAVAILABLE:
-                self._await_engine()
+        return self._api.steadily(ask, sleep=self._place.sleep)
 
 
 def _as_metadata(transfer: Transfer, proof: Proof) -> dict[str, str]:

@@ -26,6 +26,7 @@ class Ending(StrEnum):
     QUIET_HOURS = "quiet_hours"
     PAUSED = "paused"
     DRY_RUN = "dry_run"
+    NOT_SET = "not_set"
 
     @property
     def words(self) -> str:
@@ -39,6 +40,7 @@ _WORDS = {
     Ending.SERVER_LIMIT: "FileMaker transmits nothing more (953): the year's limit is used up, see the console",
     Ending.QUIET_HOURS: "the quiet hours have begun; a run after them goes on",
     Ending.PAUSED: "a person has paused the intake; `fm-migration intake --resume` lets it go on",
+    Ending.NOT_SET: "FM_FILEMAKER_URL is not set, so nothing is brought from there (docs/intake.md)",
     Ending.DRY_RUN: "a dry run: nothing was fetched or written",
 }
 

@@ -51,6 +51,15 @@ select count(*) || '-' || coalesce(sum(hashtextextended(source || ' ' || record 
 from fm_migration.source_row where gone_at is null
 """)
 
+#: A row may be committed a moment after a reading has begun and bear an earlier time, hence the margin; at worst it is
+#: read once more.
+_UNREAD = text("""
+select count(*) as rows, min(at) as first, max(at) as newest,
+       count(*) || '-' || coalesce(sum(hashtextextended(source || ' ' || record || ' ' || at, 0)), 0) as fingerprint
+from (select source, record, greatest(changed_at, gone_at) as at from fm_migration.source_row) as row
+where at > coalesce((select max(read_at) from fm_migration.export_read), '-infinity') - interval '10 seconds'
+""")
+
 _TRANSFER = """
 select source, record, recid, cast(image_id as text) as image_id, modification, state, reason, container, smaller_by,
        attempts, bytes, content_type, sha256, source_md5, object_key, tried_at, finished_at, run_id
@@ -223,6 +232,16 @@ def alone(engine: Engine) -> Iterator[Connection]:
             connection.commit()
 
 
+@dataclass(frozen=True)
+class Unread:
+    """Rows that no reading has taken in yet: how many, since when, until when, and which."""
+
+    rows: int
+    first: datetime | None
+    newest: datetime | None
+    fingerprint: str
+
+
 def keep_rows(connection: Connection, rows: Iterable[SourceRow]) -> int:
     """Keep what a source has told, in the place of what it told of the same records before; how many rows."""
     told = [{name: value.replace("\x00", "\ufffd") for name, value in asdict(row).items()} for row in rows]
@@ -256,6 +275,11 @@ def state_of_rows(connection: Connection) -> str:
     """A fingerprint of all rows of all sources."""
     found: str = connection.execute(_STATE_OF_ROWS).scalar_one()
     return found
+
+
+def unread(connection: Connection) -> Unread:
+    """The rows that have changed since `csv_metadata` was read last."""
+    return Unread(**connection.execute(_UNREAD).mappings().one())
 
 
 def transfers(connection: Connection, source: str, records: Sequence[str] | None = None) -> dict[str, Transfer]:

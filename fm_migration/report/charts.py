@@ -11,7 +11,7 @@ import base64
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, timedelta, tzinfo
+from datetime import UTC, date, timedelta, tzinfo
 from typing import Any
 
 import vl_convert
@@ -117,6 +117,30 @@ def metadata_pictures(data: ReportData, zone: tzinfo = UTC) -> dict[str, str]:
             _stack(data.runs, zone, _PAPER, "wide", _SEVERITIES),
         )
     return {name: f"![{words}](data:image/png;base64,{_png(spec)})" for name, (words, spec) in pictures.items()}
+
+
+def progress_picture(words: str, points: Sequence[tuple[date, int, bool]]) -> str:
+    """How many photographs are here day by day, and how it would go on, as markdown with the picture inside it."""
+    if not points:
+        return words
+    values = [
+        {"day": day.isoformat(), "number": number, "part": "expected" if expected else "here"}
+        for day, number, expected in points
+    ]
+    palette = {"domain": ["here", "expected"], "range": [_PAPER.good, _PAPER.info]}
+    spec: Spec = {
+        "width": 440,
+        "height": 190,
+        "data": {"values": values},
+        "mark": {"type": "line", "point": True, "strokeWidth": 2.5},
+        "encoding": {
+            "x": {"field": "day", "type": "temporal", "axis": {"title": None, "grid": False, "tickCount": 5}},
+            "y": {"field": "number", "type": "quantitative", "axis": {"title": None, "tickCount": 4, "format": ",d"}},
+            "color": {"field": "part", "type": "nominal", "scale": palette},
+        },
+        "config": _config(_PAPER),
+    }
+    return f"![{words}](data:image/png;base64,{_png(spec)})"
 
 
 def waterfall_steps(levels: Sequence[tuple[str, int]]) -> list[Step]:

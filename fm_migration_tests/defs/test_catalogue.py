@@ -18,13 +18,15 @@ from fm_migration.embedded.stack import Stack
 from fm_migration.errors import SettingsError
 from fm_migration.settings import settings
 from fm_migration_tests.desktop_exports import DesktopExport
+from fm_migration_tests.filemaker_server import FileMakerServer, ServerSettings
 from fm_migration_tests.own_clinic import own_clinic
-from fm_migration_tests.places import use_places
+from fm_migration_tests.places import use_filemaker, use_places
 
 PROJECT = Path(__file__).parents[2]
 SOURCES = ("filemaker_export", "bulk_dump", "patients")
 ASSETS = (
-    *SOURCES, "desktop_export", "csv_metadata", "s3_inventory", "patient_map", "link_plan", "image_batches",
+    *SOURCES, "desktop_export", "filemaker_images", "csv_metadata", "s3_inventory", "patient_map", "link_plan",
+    "image_batches",
     "patient_links", "thumbnails", "orphan_report",
 )  # fmt: skip
 #: A prefix of a bucket has neither columns nor a number of rows; an export's rows are counted when it is read.
@@ -52,8 +54,11 @@ def told(
 ) -> Iterator[Told]:
     """What every asset says of itself after everything was materialized: the entries of its metadata by name."""
     folder, patch = tmp_path_factory.mktemp("catalogue"), pytest.MonkeyPatch()
-    with own_clinic(servers, s3_client, _sample_template("fresh"), folder) as clinic:
+    # Recids that the sample clinic's dump does not have.
+    filemaker = FileMakerServer(ServerSettings(records=4, first_recid=900_001, dead_share=0.3))
+    with own_clinic(servers, s3_client, _sample_template("fresh"), folder) as clinic, filemaker:
         use_places(patch, clinic.database_url, clinic.bucket, clinic.export)
+        use_filemaker(patch, filemaker)
         patch.setenv("FM_HOME", str(folder / "home"))
         patch.setenv("FM_WATCH_SETTLE_SECONDS", "0")
         patch.setenv("FM_DESKTOP_EXPORT", str(_desktop_export(folder)))
@@ -84,6 +89,7 @@ def _materialize_everything(instance: dg.DagsterInstance) -> Told:
             told[said.asset_key.to_user_string()] = dict(said.metadata)
 
     run("observe_sources")
+    run("bring_photographs")
     run("import_desktop_export")
     run("make_thumbnails", partition_key=instance.get_dynamic_partitions("month")[-1])
     run("report")
@@ -125,7 +131,7 @@ def test_every_asset_is_linked_to_the_function_that_makes_it(name: str) -> None:
 def test_with_an_address_the_links_lead_to_where_the_code_is_browsed(code_url: str, start: str) -> None:
     linked = linked_to_code(_unlinked(), code_url).resolve_asset_graph()
     (reference,) = linked.get(dg.AssetKey("link_plan")).metadata["dagster/code_references"].code_references
-    assert re.fullmatch(re.escape(start) + r"fm_migration/defs/assets/clinic\.py#L\d+", reference.url)
+    assert re.fullmatch(re.escape(start) + r"fm_migration/defs/assets/links\.py#L\d+", reference.url)
 
 
 def test_an_address_that_is_no_branch_is_refused() -> None:

@@ -18,7 +18,8 @@ from fm_migration_tests.own_clinic import own_clinic
 from fm_migration_tests.places import use_places
 
 MATERIALIZABLE = {
-    "desktop_export", "csv_metadata", "s3_inventory", "patient_map", "link_plan", "image_batches", "patient_links",
+    "desktop_export", "filemaker_images", "csv_metadata", "s3_inventory", "patient_map", "link_plan", "image_batches",
+    "patient_links",
     "thumbnails", "orphan_report",
 }  # fmt: skip
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -49,7 +50,7 @@ def test_all_of_the_import_is_one_click(definitions: dg.Definitions, instance: d
     job = definitions.resolve_job_def("import_photographs")
     assert job.partitions_def is None
     result = job.execute_in_process(instance=instance, run_config=QUIET)
-    assert _made(result) == MATERIALIZABLE - {"desktop_export", "thumbnails"}
+    assert _made(result) == MATERIALIZABLE - {"desktop_export", "filemaker_images", "thumbnails"}
     assert len(instance.get_dynamic_partitions(MONTH)) > 5, "and the sensor finds months to make thumbnails of"
 
 

@@ -81,7 +81,7 @@ CSV_LINEAGE = column_lineage(
 
 
 @dg.asset(
-    deps=["filemaker_export", "desktop_export"],
+    deps=["filemaker_export", "desktop_export", "filemaker_images"],
     group_name=GROUP,
     owners=OWNERS,
     kinds={"csv", "postgres"},

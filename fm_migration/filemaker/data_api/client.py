@@ -18,6 +18,7 @@ from fm_migration.errors import TransientError
 from fm_migration.filemaker.data_api.access import Access, Meter, Patience
 from fm_migration.filemaker.data_api.addresses import segment
 from fm_migration.filemaker.data_api.failures import (
+    UNAVAILABLE,
     Answer,
     BrokenConnectionError,
     EngineDownError,
@@ -31,6 +32,8 @@ from fm_migration.filemaker.data_api.sessions import Session, TokenFile
 from fm_migration.retrying import retry
 
 _Value = TypeVar("_Value")
+#: No wait is longer than this without a look at whether somebody wants something else.
+LOOK_SECONDS = 2.0
 #: A session is free after fifteen minutes at the latest, so this many times the first pause between two log-ins.
 _FULL = 30
 
@@ -95,6 +98,20 @@ class DataApi:
             jitter=waits.first,
             on=self._deserves_another,
         )
+
+    def steadily(
+        self,
+        ask: Callable[[], _Value],
+        *,
+        waited_for: tuple[type[TransientError], ...] = UNAVAILABLE,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> _Value:
+        """What a call returns, however often the engine dies meanwhile."""
+        while True:
+            try:
+                return ask()
+            except waited_for:
+                self.breaker.wait(sleep)
 
     def product(self) -> dict[str, Any]:
         """What the server says about itself, without a log-in. An answer does not mean that the database is open."""
@@ -188,6 +205,19 @@ class Breaker:
             return False
         self.open_since = None
         return True
+
+    def wait(self, sleep: Callable[[float], None] = time.sleep) -> None:
+        """Wait until the engine is up again; a run that has waited as long as it should ends in a failure."""
+        self.trip()
+        while not self.ask():
+            if self.exhausted:
+                raise TransientError(
+                    "waiting for FileMaker's engine at",
+                    self._api.access.origin.url,
+                    f"it has not come back within {self._api.patience.engine_total:,.0f} seconds",
+                    "Ask the hoster to start the Data API again; what is here stays, and the next run goes on",
+                )
+            sleep(min(self.seconds_to_next, LOOK_SECONDS))
 
     def _plan_next(self) -> None:
         waits = self._api.patience

@@ -87,6 +87,17 @@ class TransferLimitError(FileMakerError):
     """The server transmits nothing more: the year's limit is used up."""
 
 
+#: What concerns no single record: it is waited for, as for a dead engine.
+UNAVAILABLE = (
+    EngineDownError,
+    FileClosedError,
+    BrokenConnectionError,
+    ServerFullError,
+    SessionEndedError,
+    ThrottledError,
+)
+
+
 class Answer(NamedTuple):
     """A call that came to an end: HTTP's status, FileMaker's code, and what was asked for."""
 
