@@ -36,7 +36,11 @@ def main(arguments: Sequence[str]) -> int:
     except (OSError, ValueError, ValidationError) as error:
         print(error, file=sys.stderr)
         return 2
-    _run(options, settings, storms)
+    try:
+        _run(options, settings, storms)
+    except OSError as error:
+        print(f"Cannot listen: {error}. --any-port takes ports that are free.", file=sys.stderr)
+        return 1
     return 0
 
 

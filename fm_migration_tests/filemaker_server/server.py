@@ -26,7 +26,7 @@ from fm_migration_tests.filemaker_server.service import Service
 from fm_migration_tests.filemaker_server.settings import ServerSettings
 from fm_migration_tests.filemaker_server.streaming import Origin
 from fm_migration_tests.filemaker_server.tls import server_context
-from fm_migration_tests.filemaker_server.wire import Answer, Connection, Handler, Request, html
+from fm_migration_tests.filemaker_server.wire import Answer, Connection, Done, Handler, Request, html
 
 LOOPBACK = "127.0.0.1"
 START_SECONDS = 30
@@ -56,7 +56,8 @@ class FileMakerServer(Handle):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._ready = threading.Event()
-        self._failure: BaseException | None = None
+        self._failure: OSError | None = None
+        self._living: set[Connection] = set()
         self._folder = tempfile.TemporaryDirectory(prefix="filemaker-server-")
         self._context, self.ca_file = server_context(Path(self._folder.name), self._names)
         self.https_port = self.http_port = self.elsewhere_port = self.control_port = 0
@@ -100,23 +101,40 @@ class FileMakerServer(Handle):
         try:
             loop.run_forever()
         finally:
-            for server in servers:
-                server.close()
-            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(self._hang_up(servers))
             loop.close()
+
+    async def _hang_up(self, servers: list[asyncio.Server]) -> None:
+        """Clients that still hold a line notice it now, and not when somebody collects the garbage."""
+        for server in servers:
+            server.close()
+        for connection in list(self._living):
+            connection.abort()
+        for _ in range(100):
+            if not self._living:
+                return
+            await asyncio.sleep(0.01)
 
     async def _listen(self) -> list[asyncio.Server]:
         https_port, http_port, control_port = self._wanted
         service, bind = self.service, self._bind
-        https = await _listen_on(bind, https_port, service.handle, service.done, self._context)
-        http = await _listen_on(bind, http_port, service.handle, service.done, None)
-        elsewhere = await _listen_on(bind, 0, self._answer_elsewhere, _nothing, self._context)
-        control = await _listen_on(LOOPBACK, control_port, self._answer_control, _nothing, None)
+        https = await self._listen_on(bind, https_port, service.handle, service.done, self._context)
+        http = await self._listen_on(bind, http_port, service.handle, service.done, None)
+        elsewhere = await self._listen_on(bind, 0, self._answer_elsewhere, _nothing, self._context)
+        control = await self._listen_on(LOOPBACK, control_port, self._answer_control, _nothing, None)
         servers = [https, http, elsewhere, control]
         self.https_port, self.http_port, self.elsewhere_port, self.control_port = map(_port, servers)
         elsewhere_host = LOOPBACK if self.host != LOOPBACK else "localhost"
         service.origin = Origin(self.host, self.https_port, self.http_port, f"{elsewhere_host}:{self.elsewhere_port}")
         return servers
+
+    async def _listen_on(
+        self, bind: str, port: int, handle: Handler, done: Done, context: ssl.SSLContext | None
+    ) -> asyncio.Server:
+        def connection() -> Connection:
+            return Connection(handle, done, self._living, secure=context is not None)
+
+        return await asyncio.get_running_loop().create_server(connection, bind, port, ssl=context, backlog=512)
 
     def _answer_elsewhere(self, request: Request) -> Answer:
         """Another host, to which a client must not carry anything."""
@@ -142,14 +160,6 @@ class FileMakerServer(Handle):
             return self.service.do(operation, arguments)
 
         return asyncio.run_coroutine_threadsafe(call(), self._loop).result()
-
-
-async def _listen_on(
-    bind: str, port: int, handle: Handler, done: Callable[[Request], None], context: ssl.SSLContext | None
-) -> asyncio.Server:
-    return await asyncio.get_running_loop().create_server(
-        lambda: Connection(handle, done, secure=context is not None), bind, port, ssl=context, backlog=512
-    )
 
 
 def _nothing(_: Request) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -101,6 +102,17 @@ def test_curl_can_be_its_client(start_server: StartServer, tmp_path: Path) -> No
     assert server.report()["sessions_by_end"] == {"logged out": 1}
 
 
+def test_when_it_stops_it_hangs_up() -> None:
+    with FileMakerServer(ServerSettings(records=1)) as server:
+        idle = socket.create_connection(("127.0.0.1", server.http_port), timeout=20)
+        idle.sendall(PRODUCT + b"\r\n")
+        assert idle.recv(65536).startswith(b"HTTP/1.1 200 OK")
+    with idle, contextlib.suppress(ConnectionResetError):
+        assert idle.recv(65536) == b""
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", server.http_port), timeout=20)
+
+
 # --- by hand ---
 
 
@@ -140,6 +152,16 @@ def test_by_hand_it_says_where_it_is_and_ends_with_its_report(tmp_path: Path) ->
     assert (tmp_path / "ca.pem").read_text().startswith("-----BEGIN CERTIFICATE-----")
     assert json.loads(report.read_text())["statuses"] == {"product 504": 1}
     assert "\t504\tERROR\t" in (tmp_path / "log").read_text()
+
+
+def test_by_hand_it_says_that_a_port_is_taken(start_server: StartServer) -> None:
+    taken = str(start_server().http_port)
+    command = [sys.executable, "-m", "fm_migration_tests.filemaker_server", "--http-port", taken]
+    command += ["--https-port", "0", "--control-port", "0"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("Cannot listen: ")
+    assert "--any-port" in ended.stderr
 
 
 @pytest.mark.parametrize("words", [["--set", "nothing=1"], ["--set", "records"], ["--settings", "{"]])

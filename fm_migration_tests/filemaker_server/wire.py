@@ -101,8 +101,9 @@ def html(status: int, text: str = "") -> Answer:
 class Connection(asyncio.Protocol):
     """One client. Requests are answered in their order, one after the other."""
 
-    def __init__(self, handle: Handler, done: Done, *, secure: bool) -> None:
+    def __init__(self, handle: Handler, done: Done, living: set[Connection], *, secure: bool) -> None:
         self._handle, self._done, self._secure = handle, done, secure
+        self._living = living
         self._parser = httptools.HttpRequestParser(self)
         self._waiting: deque[Request] = deque()
         self._busy = False
@@ -117,6 +118,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._living.add(self)
         self._peer = str((transport.get_extra_info("peername") or ("",))[0])
 
     def data_received(self, data: bytes) -> None:
@@ -128,6 +130,11 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio's name
         self._transport = None
         self._waiting.clear()
+        self._living.discard(self)
+
+    def abort(self) -> None:
+        if self._transport:
+            self._transport.abort()
 
     # --- the parser's calls ---
 
