@@ -47,7 +47,10 @@ WORKERS = 8
 #: How often what was done is written down.
 EVERY_SECONDS = 2.0
 MOST_MANIFEST_BYTES = 256 * 1024 * 1024
-ATTEMPTS = 6
+#: A store that is away is waited for about two minutes.
+ATTEMPTS = 8
+FIRST_WAIT = 1.0
+LONGEST_WAIT = 30.0
 
 _RECIDS = text("""
 select image_id, min(recid) as recid from fm_migration.csv_metadata
@@ -466,7 +469,9 @@ class _Dump:
     def _upload(self, key: str, content: _Content) -> bool:
         """Whether the object is there now with this content."""
         proof = {"fm-source": SOURCE, "fm-sha256": content.sha256, "fm-md5": content.found.md5, "fm-type": content.mime}
-        for attempt in stamina.retry_context(on=_is_transient, attempts=ATTEMPTS, timeout=None, wait_max=30.0):
+        for attempt in stamina.retry_context(
+            on=_is_transient, attempts=ATTEMPTS, timeout=None, wait_initial=FIRST_WAIT, wait_max=LONGEST_WAIT
+        ):
             with attempt:
                 try:
                     self._store.add_original(key, content.body, content.mime, proof)

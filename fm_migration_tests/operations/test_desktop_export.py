@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import subprocess
+import sys
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
 
-from fm_migration.errors import FmMigrationError, SettingsError
+from fm_migration.errors import FmMigrationError, SettingsError, TransientError
 from fm_migration.filemaker.desktop.states import Kind, State
 from fm_migration.ledger import transfers
+from fm_migration.objects.store import ObjectStore
 from fm_migration.operations import desktop_export
 from fm_migration.operations.desktop_export import Brought, bring
 from fm_migration.places import Places, find_places
@@ -20,7 +27,8 @@ from fm_migration.settings import load_settings
 from fm_migration.sources.desktop import open_place
 from fm_migration_tests.conftest import Bucket
 from fm_migration_tests.desktop_exports import DesktopExport, of_format, picture
-from fm_migration_tests.filemaker.desktop.writing import OTHER, PATIENT, image_id, line, path_of
+from fm_migration_tests.e2e.daemon import wait_for
+from fm_migration_tests.filemaker.desktop.writing import OTHER, PATIENT, image_id, line, md5_of, path_of
 
 DUMP = "filemaker-import/images-bulk-dump/"
 
@@ -464,3 +472,173 @@ def test_two_at_once_are_refused(places: Places, export: DesktopExport, brought:
             brought()
         other.execute(text("select pg_advisory_unlock(:lock)"), {"lock": transfers.BRING_LOCK})
     assert brought().uploaded == 1
+
+
+_BRING = """
+import sys
+from fm_migration.operations import desktop_export
+from fm_migration.places import find_places
+from fm_migration.settings import load_settings
+from fm_migration.sources.desktop import open_place
+
+desktop_export.EVERY_SECONDS = 0.05
+places = find_places(load_settings())
+desktop_export.bring(places.engine, places.store, open_place(places, sys.argv[1]), places.settings, workers=2)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_where_it_was(
+    places: Places, export: DesktopExport, brought: Callable[..., Brought], bucket: Bucket, clinic_database: str
+) -> None:
+    """Killed three times on the way; what is there is never written again."""
+    numbers = range(1000, 1300)
+    for number in numbers:
+        export.photograph(number)
+    environment = {
+        **os.environ,
+        "FM_DATABASE_URL": clinic_database,
+        "FM_OBJECTS_URL": bucket.url,
+        "FM_OBJECTS_ACCESS_KEY": bucket.access_key,
+        "FM_OBJECTS_SECRET_KEY": bucket.secret_key,
+        "FM_WATCH_SETTLE_SECONDS": "0",
+    }
+    written: dict[str, Any] = {}
+    for _ in range(3):
+        some_more = len(_written(bucket)) + 20
+        process = subprocess.Popen([sys.executable, "-c", _BRING, str(export.root)], env=environment)
+        try:
+            wait_for("some more are there", partial(_are_there, bucket, some_more), every=0.01)
+        finally:
+            process.kill()
+            process.wait()
+        assert written.items() <= _written(bucket).items(), "an object was written again"
+        written = _written(bucket)
+    assert len(written) < len(numbers)
+    with places.engine.connect() as connection:
+        known = connection.execute(text("select count(*) from fm_migration.transfer where state = 'arrived'")).scalar()
+    assert known
+    # The dead process's lock goes with its connection, which the server may notice a moment later.
+    wait_for("the lock is free", lambda: _is_free(places.engine), every=0.05)
+    done = brought()
+    assert (done.uploaded, done.present) == (len(numbers) - len(written), len(written))
+    assert done.unchanged >= known
+    assert written.items() <= _written(bucket).items(), "an object was written again"
+    assert _objects(bucket) == {f"{number}.jpg": picture(number) for number in numbers}
+    assert len(_rows(places.engine, "record")) == len(numbers)
+
+
+def _written(bucket: Bucket) -> dict[str, Any]:
+    """When each object was written."""
+    found = bucket.client.list_objects_v2(Bucket=bucket.name, Prefix=DUMP).get("Contents", [])
+    return {entry["Key"]: (entry["LastModified"], entry["ETag"]) for entry in found}
+
+
+def _are_there(bucket: Bucket, number: int) -> bool:
+    return len(_written(bucket)) >= number
+
+
+def _is_free(engine: Engine) -> bool:
+    try:
+        with transfers.alone(engine):
+            return True
+    except FmMigrationError:
+        return False
+
+
+def test_a_store_that_fails_for_a_while_is_tried_again(
+    export: DesktopExport,
+    brought: Callable[..., Brought],
+    bucket: Bucket,
+    places: Places,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And an answer that is lost after the object was written makes neither a second object nor a contradiction."""
+    for number in range(1, 5):
+        export.photograph(number)
+    real, calls = ObjectStore.add_original, itertools.count()
+
+    def failing(self: ObjectStore, *arguments: Any) -> str:
+        nth = next(calls)
+        if nth == 0:
+            raise TransientError("writing", "1.jpg", "the connection broke off", "Run again")
+        etag = real(self, *arguments)
+        if nth == 2:
+            raise TransientError("writing", "2.jpg", "the answer was lost", "Run again")
+        return etag
+
+    monkeypatch.setattr(ObjectStore, "add_original", failing)
+    monkeypatch.setattr(desktop_export, "FIRST_WAIT", 0.0)
+    done = brought(workers=1)
+    assert done.states == {State.TAKEN: 4, State.MANIFEST: 1}
+    assert _objects(bucket) == {f"{number}.jpg": picture(number) for number in range(1, 5)}
+
+
+def test_a_store_that_stays_away_fails_the_run_and_keeps_what_is_there(
+    export: DesktopExport,
+    brought: Callable[..., Brought],
+    bucket: Bucket,
+    places: Places,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number in range(1, 8):
+        export.photograph(number)
+    real, calls = ObjectStore.add_original, itertools.count()
+
+    def away(self: ObjectStore, *arguments: Any) -> str:
+        if next(calls) >= 4:
+            raise TransientError("writing", "an object", "nobody answers", "Run again")
+        return real(self, *arguments)
+
+    monkeypatch.setattr(desktop_export, "FIRST_WAIT", 0.0)
+    with monkeypatch.context() as broken:
+        broken.setattr(ObjectStore, "add_original", away)
+        with pytest.raises(TransientError, match="nobody answers"):
+            brought(workers=1)
+    there = len(_objects(bucket))
+    assert there == 4
+    assert brought().uploaded == 7 - there
+
+
+@pytest.mark.long
+def test_the_whole_clinic_by_its_manifest(
+    places: Places, export: DesktopExport, brought: Callable[..., Brought], bucket: Bucket
+) -> None:
+    """6,664 records, some of which go wrong on the way: each is told, none is misfiled, and again nothing is done."""
+    lines, wrong = [], {}
+    for number in range(1, 6665):
+        patient = PATIENT if number % 2 else OTHER
+        path = path_of(number, patient, f"{2016 + number % 10}-{number % 12 + 1:02}-{number % 28 + 1:02}")
+        lines.append(line(number, picture(number), id_Contact=patient, date=path.split("/")[1], path=path))
+        file = export.file(path, picture(number))
+        if number % 600 == 1:
+            file.write_bytes(picture(number) + b"!")
+            wrong[number] = State.MD5_DIFFERS
+        elif number % 600 == 2:
+            file.unlink()
+            wrong[number] = State.MISSING
+        elif number % 600 == 3:
+            export.file(path.replace(".jpg", " 1.jpg"), picture(number))
+        elif number % 600 in (4, 5):
+            file.write_bytes(picture(number + (1 if number % 600 == 4 else -1)))
+            wrong[number] = State.SWAPPED
+        elif number % 600 == 6:
+            file.write_bytes(b"")
+            wrong[number] = State.EMPTY
+    export.line("\n".join(lines))
+    done = brought()
+    expected = Counter(wrong.values())
+    expected.update({State.TAKEN: 6664 - len(wrong), State.SAME_AGAIN: 12, State.MANIFEST: 1})
+    assert done.states == expected
+    assert done.uploaded == done.proven == 6664 - len(wrong)
+    etags: dict[str, str] = {}
+    for page in bucket.client.get_paginator("list_objects_v2").paginate(Bucket=bucket.name, Prefix=DUMP):
+        etags |= {entry["Key"].removeprefix(DUMP): entry["ETag"].strip('"') for entry in page["Contents"]}
+    assert etags == {f"{number}.jpg": md5_of(picture(number)) for number in range(1, 6665) if number not in wrong}
+    contacts = dict(_rows(places.engine, "recid, contact"))
+    assert contacts == {
+        str(number): PATIENT if number % 2 else OTHER for number in range(1, 6665) if number not in wrong
+    }
+    again = brought()
+    assert (again.uploaded, again.states) == (0, done.states)
+    assert again.unchanged == done.uploaded - 12
