@@ -44,7 +44,7 @@ LONGEST_LINE = 1 << 20
 #: Why an original has no hash: nobody has read it, or it could not be had when it was to be read.
 NEVER_READ = "never"
 
-Tell = Callable[[str, int, int], None]
+OnProgress = Callable[[str, int, int], None]
 
 
 class CertificateError(FmMigrationError):
@@ -140,7 +140,7 @@ def certify(
     store: ObjectStore | None = None,
     *,
     waivers: Iterable[CertifiedWaiver] | None = None,
-    tell: Tell = lambda _what, _done, _total: None,
+    on_progress: OnProgress = lambda _what, _done, _total: None,
 ) -> Certificate:
     """Write a certificate of what is there now. With a store, every original is read to its end first.
 
@@ -153,7 +153,7 @@ def certify(
     try:
         with tempfile.TemporaryFile() as spool, draft.open("wb") as file:
             head, given = _read_database(engine, settings, spool, waivers, read_all=store is not None)
-            _write(file, head, given, _originals(spool, store, head["listing"]["originals"], tell))
+            _write(file, head, given, _originals(spool, store, head["listing"]["originals"], on_progress))
         draft.rename(path)
     finally:
         draft.unlink(missing_ok=True)
@@ -258,7 +258,9 @@ def _waivers_of(connection: Connection) -> list[CertifiedWaiver]:
     return [CertifiedWaiver(row[0], row.subject, row.reason) for row in rows]
 
 
-def _originals(spool: IO[bytes], store: ObjectStore | None, total: int, tell: Tell) -> Iterator[dict[str, Any]]:
+def _originals(
+    spool: IO[bytes], store: ObjectStore | None, total: int, on_progress: OnProgress
+) -> Iterator[dict[str, Any]]:
     if store is None:
         yield from _spooled(spool)
         return
@@ -267,7 +269,7 @@ def _originals(spool: IO[bytes], store: ObjectStore | None, total: int, tell: Te
     with tempfile.TemporaryFile() as read:
         for done, hashed in enumerate(hashes, start=1):
             read.write(as_line(hashed._asdict()) + b"\n")
-            tell("originals read", done, total)
+            on_progress("originals read", done, total)
         for facts, line in zip(_spooled(spool), _lines(read), strict=True):
             yield _with_hash(facts, Hashed(**json.loads(line)))
 

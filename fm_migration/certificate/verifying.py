@@ -16,7 +16,7 @@ from typing import IO, Any
 from sqlalchemy import Connection, Engine, RowMapping, text
 
 from fm_migration.certificate import sql
-from fm_migration.certificate.issuing import PAGE, Certificate, Tell, as_line, originals_of
+from fm_migration.certificate.issuing import PAGE, Certificate, OnProgress, as_line, originals_of
 from fm_migration.clinic import contract
 from fm_migration.ledger import schema
 from fm_migration.ledger.copying import copy_rows
@@ -75,7 +75,7 @@ def differences(
     compared: Compared,
     *,
     read_all: bool = False,
-    tell: Tell = lambda _what, _done, _total: None,
+    on_progress: OnProgress = lambda _what, _done, _total: None,
 ) -> Iterator[Deviation]:
     """Every difference, as it is found. With `read_all`, every original that has a hash is read to its end again."""
     with tempfile.TemporaryFile() as spool:
@@ -88,7 +88,7 @@ def differences(
             total = _spool_hashes(connection, spool) if read_all else 0
         # Outside of the transaction, because this may take hours.
         if read_all:
-            yield from _of_bytes(store, compared, spool, total, tell)
+            yield from _of_bytes(store, compared, spool, total, on_progress)
 
 
 def _of_rows(connection: Connection, certificate: Certificate, compared: Compared) -> Iterator[Deviation]:
@@ -159,7 +159,9 @@ def _spool_hashes(connection: Connection, spool: IO[bytes]) -> int:
     return count
 
 
-def _of_bytes(store: ObjectStore, compared: Compared, spool: IO[bytes], total: int, tell: Tell) -> Iterator[Deviation]:
+def _of_bytes(
+    store: ObjectStore, compared: Compared, spool: IO[bytes], total: int, on_progress: OnProgress
+) -> Iterator[Deviation]:
     expected: deque[str] = deque()
     spool.seek(0)
 
@@ -170,7 +172,7 @@ def _of_bytes(store: ObjectStore, compared: Compared, spool: IO[bytes], total: i
             yield Wanted(facts["key"], None)
 
     for done, hashed in enumerate(hash_objects(store, wanted()), start=1):
-        tell("originals read again", done, total)
+        on_progress("originals read again", done, total)
         said = _trouble_of(hashed, expected.popleft())
         if said:
             yield Deviation(f"object {hashed.key}", said)

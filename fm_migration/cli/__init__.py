@@ -339,7 +339,9 @@ def desktop_export(
 
     places = _places()
     with progress_bars(console) as on_progress:
-        well = bring(places, console, place, dry_run=dry_run, read_all=read_all, workers=workers, tell=on_progress)
+        well = bring(
+            places, console, place, dry_run=dry_run, read_all=read_all, workers=workers, on_progress=on_progress
+        )
     if not dry_run:
         console.print("The job import_desktop_export in the Dagster UI leads it to the galleries.")
     raise typer.Exit(0 if well else 1)

@@ -93,11 +93,11 @@ def _launch(instance: dg.DagsterInstance, places: Places, asked: Asked, console:
         return None
     _refuse_without_daemon(instance)
     add_months(instance, months)
-    words = _spelt(months)
-    backfill = backfills.launch(instance, defs(), months, f"Thumbnails of {words}")
+    text = _range_of_months(months)
+    backfill = backfills.launch(instance, defs(), months, f"Thumbnails of {text}")
     waiting = sum(pending.get(month, 0) for month in months)
     console.print(
-        f"Backfill {backfill}: {words}, {waiting:,} photographs without a current thumbnail. "
+        f"Backfill {backfill}: {text}, {waiting:,} photographs without a current thumbnail. "
         "The daemon takes it up within 30 seconds."
     )
     return backfill
@@ -135,27 +135,27 @@ def _watch(instance: dg.DagsterInstance, places: Places, backfill_id: str, conso
         total = _waiting(places, backfill.months)
         task = bar.add_task("thumbnails", total=total)
         while not backfill.ended:
-            words = _in_words(backfill)
-            bar.update(task, completed=total - _waiting(places, backfill.months), description=words)
-            if words != told and not console.is_terminal:
-                console.print(words)
-            told = words
+            text = _describe(backfill)
+            bar.update(task, completed=total - _waiting(places, backfill.months), description=text)
+            if text != told and not console.is_terminal:
+                console.print(text)
+            told = text
             if not silent and not backfills.daemon_runs(instance):
                 silent = True
                 console.print(f"No daemon has shown a sign of life lately; the backfill waits for one. {_START_ONE}.")
             time.sleep(EVERY_SECONDS)
             backfill = _look_up(instance, backfill_id)
-        bar.update(task, completed=total - _waiting(places, backfill.months), description=_in_words(backfill))
+        bar.update(task, completed=total - _waiting(places, backfill.months), description=_describe(backfill))
     return _conclude(backfill, _waiting(places, backfill.months), console)
 
 
 def _conclude(backfill: Backfill, waiting: int, console: Console) -> int:
-    words = _in_words(backfill)
+    text = _describe(backfill)
     if backfill.well:
         rest = f"; {waiting:,} photographs still wait" if waiting else "; every thumbnail of these months is current"
-        console.print(f"Done: {words}{rest}.")
+        console.print(f"Done: {text}{rest}.")
         return 0
-    console.print(f"{'Cancelled' if backfill.cancelled else 'Failed'}: {words}; {waiting:,} photographs still wait.")
+    console.print(f"{'Cancelled' if backfill.cancelled else 'Failed'}: {text}; {waiting:,} photographs still wait.")
     for run in backfill.failed_runs:
         console.print(f"  run {run} says what went wrong")
     console.print("What was made stays. Go on where it stopped: fm-migration backfill --missing")
@@ -171,12 +171,12 @@ def _look_up(instance: dg.DagsterInstance, backfill_id: str) -> Backfill:
     return found
 
 
-def _in_words(backfill: Backfill) -> str:
+def _describe(backfill: Backfill) -> str:
     runs = ", ".join(f"{count} {status}" for status, count in sorted(backfill.runs.items()))
-    return f"{_spelt(backfill.months)}; runs: {runs or 'none yet'}"
+    return f"{_range_of_months(backfill.months)}; runs: {runs or 'none yet'}"
 
 
-def _spelt(months: Sequence[str]) -> str:
+def _range_of_months(months: Sequence[str]) -> str:
     if not months:
         return "no months"
     return months[0] if len(months) == 1 else f"{len(months)} months, {months[0]} to {months[-1]}"

@@ -12,7 +12,7 @@ from fm_migration.certificate import issuing, verifying
 from fm_migration.certificate.issuing import Certificate
 from fm_migration.places import Places
 
-Tell = Callable[[str, int, int], None]
+OnProgress = Callable[[str, int, int], None]
 
 _UNREAD = {
     "never": "nobody has read them yet",
@@ -22,11 +22,13 @@ _UNREAD = {
 }
 
 
-def certify(places: Places, console: Console, output: Path | None, read_all: bool, tell: Tell) -> None:
+def certify(places: Places, console: Console, output: Path | None, read_all: bool, on_progress: OnProgress) -> None:
     """Write a certificate and say what is in it, and what is not."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     path = output or places.settings.home / "certificates" / f"certificate-{stamp}.jsonl"
-    made = issuing.certify(places.engine, places.settings, path, places.store if read_all else None, tell=tell)
+    made = issuing.certify(
+        places.engine, places.settings, path, places.store if read_all else None, on_progress=on_progress
+    )
     _say(console, f"written {made.path}")
     _describe(console, made)
     _say(console, f"SHA-256 of the file: {made.sha256}")
@@ -40,7 +42,7 @@ def verify(
     read_all: bool,
     file_only: bool,
     sha256: str | None,
-    tell: Tell,
+    on_progress: OnProgress,
 ) -> bool:
     """Check a certificate and say every difference; True when there is none."""
     read = issuing.check_file(path)
@@ -54,7 +56,7 @@ def verify(
     here = places()
     compared, found = verifying.Compared(), 0
     for difference in verifying.differences(
-        read, here.engine, here.settings, here.store, compared, read_all=read_all, tell=tell
+        read, here.engine, here.settings, here.store, compared, read_all=read_all, on_progress=on_progress
     ):
         found += 1
         _say(console, str(difference))
@@ -96,6 +98,6 @@ def _describe(console: Console, made: Certificate) -> None:
     _say(console, f"Merkle root: {made.merkle_root}")
 
 
-def _say(console: Console, words: str, style: str | None = None) -> None:
+def _say(console: Console, text: str, style: str | None = None) -> None:
     # Whole lines, so that they can be searched and copied.
-    console.print(words, style=style, markup=False, soft_wrap=True)
+    console.print(text, style=style, markup=False, soft_wrap=True)

@@ -21,7 +21,7 @@ from fm_migration.operations.desktop_export import Brought
 from fm_migration.places import Places
 from fm_migration.sources.desktop import open_place
 
-Tell = Callable[[str, int, int], None]
+OnProgress = Callable[[str, int, int], None]
 
 #: What somebody has to look at first.
 _ORDER = (Kind.LEFT, Kind.WAITING, Kind.TAKEN, Kind.CLUTTER)
@@ -54,7 +54,14 @@ def check_script(file: Path, console: Console) -> bool:
 
 
 def bring(
-    places: Places, console: Console, named: str | None, *, dry_run: bool, read_all: bool, workers: int, tell: Tell
+    places: Places,
+    console: Console,
+    named: str | None,
+    *,
+    dry_run: bool,
+    read_all: bool,
+    workers: int,
+    on_progress: OnProgress,
 ) -> bool:
     """Bring an export in and print what became of its files; whether nothing was left."""
     place = open_place(places, _named(places, named))
@@ -66,7 +73,7 @@ def bring(
         dry_run=dry_run,
         read_all=read_all,
         workers=workers,
-        tell=lambda done, of, _: tell("photographs", done, of),
+        on_progress=lambda done, of, _: on_progress("photographs", done, of),
     )
     _print_figures(console, brought, dry_run=dry_run)
     _print_states(console, brought)

@@ -104,10 +104,10 @@ def _print_reasons(console: Console, answer: Explanation) -> None:
     """A line for each reason, whatever the number of photographs."""
     hidden = answer.photographs - answer.visible
     _say(console, f"Photographs: {answer.photographs:,} expected, {answer.visible:,} visible, {hidden:,} not.")
-    if not answer.reasons and not answer.amiss:
+    if not answer.reasons and not answer.wrong:
         return
     table = Table("photographs", "visible", "first broken hop", "why", "such as", box=None, pad_edge=True)
-    for visible, reasons in (("no", answer.reasons), ("yes", answer.amiss)):
+    for visible, reasons in (("no", answer.reasons), ("yes", answer.wrong)):
         for reason in reasons:
             examples = _plain(", ".join(reason.subjects[:EXAMPLES]))
             table.add_row(f"{reason.photographs:,}", visible, reason.hop.value, _plain(reason.because), examples)
@@ -157,8 +157,8 @@ def _since(group: list[Found]) -> str:
 
 
 def _as_of(moments: dict[str, datetime | None]) -> str:
-    words = {"export_read": "export read", "listed": "bucket listed", "patients_read": "patients read"}
-    said = [f"{word} {_moment(moments[name])}" for name, word in words.items()]
+    text = {"export_read": "export read", "listed": "bucket listed", "patients_read": "patients read"}
+    said = [f"{word} {_moment(moments[name])}" for name, word in text.items()]
     report = moments["report"]
     return f"As of: {', '.join(said)}; {f'report of {_moment(report)}' if report else 'no report was made yet'}."
 
@@ -167,10 +167,10 @@ def _moment(moment: datetime | None) -> str:
     return f"{moment:%Y-%m-%d %H:%M}" if moment else "never"
 
 
-def _plain(words: str) -> str:
+def _plain(text: str) -> str:
     # rich takes square brackets for markup.
-    return words.replace("[", r"\[")
+    return text.replace("[", r"\[")
 
 
-def _say(console: Console, words: str, style: str | None = None) -> None:
-    console.print(words, style=style, markup=False, soft_wrap=True)
+def _say(console: Console, text: str, style: str | None = None) -> None:
+    console.print(text, style=style, markup=False, soft_wrap=True)

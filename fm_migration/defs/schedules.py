@@ -47,12 +47,12 @@ def nightly_report(database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
     "are brought from FileMaker. With 0, or while a person has paused the intake, it starts nothing.",
 )
 def filemaker_intake(settings: SettingsResource, database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
-    knobs = settings.settings()
-    if knobs.filemaker_url is None or knobs.filemaker_every_six_hours == 0:
+    values = settings.settings()
+    if values.filemaker_url is None or values.filemaker_every_six_hours == 0:
         return dg.SkipReason("FM_FILEMAKER_EVERY_SIX_HOURS is 0, or FM_FILEMAKER_URL is not set")
     with readable_failures(), database.engine().connect() as connection:
         paused = transfers.read_pace(connection, SOURCE).paused
     if paused:
         return dg.SkipReason("a person has paused the intake: `fm-migration intake --resume` lets it go on")
-    limit = {"limit": knobs.filemaker_every_six_hours}
+    limit = {"limit": values.filemaker_every_six_hours}
     return dg.RunRequest(run_config={"ops": {"filemaker_images": {"config": limit}}})

@@ -77,7 +77,7 @@ class Explanation:
     visible: int
     reasons: tuple[HiddenReason, ...]
     #: What is the matter with those that are visible all the same.
-    amiss: tuple[HiddenReason, ...]
+    wrong: tuple[HiddenReason, ...]
     findings: tuple[Found, ...]
     #: What the newest report says of the same subjects, and what does not hold (any more) as far as this can see.
     report_only: tuple[tuple[str, str], ...]
@@ -125,7 +125,7 @@ class Explanation:
             "visible": self.visible,
             "first_broken_hop": first.name.value if first else None,
             "reasons": [reason.as_dict() for reason in self.reasons],
-            "amiss": [reason.as_dict() for reason in self.amiss],
+            "wrong": [reason.as_dict() for reason in self.wrong],
             "findings": [found.as_dict() for found in self.findings],
             "report_only": [{"class": name, "subject": subject} for name, subject in self.report_only],
             "tenures": [_tenure_as_dict(one) for one in self.tenures],

@@ -143,7 +143,7 @@ class _Explaining:
         shown = sum(one.visible for one in walks)
         reasons = wording.reasons(walks, None)
         findings = list(self._findings_of_batch(facts, home, walks))
-        said = wording.said_of_batch(dict(facts), home, self._records.world, shown, reasons)
+        said = wording.describe_batch(dict(facts), home, self._records.world, shown, reasons)
         headline = f"Batch {self._subject.name} {said}"
         patients = home.patients if facts["of_patients"] else ()
         tenures = () if home.way == "uuid" or not facts["of_patients"] else self._tenures_of(facts["owner"], home)
@@ -303,8 +303,8 @@ class _Explaining:
             walks=tuple(walks),
             visible=visible,
             reasons=tuple(reasons),
-            amiss=tuple(
-                wording.amiss(
+            wrong=tuple(
+                wording.wrong(
                     walks, patients if self._subject.kind in (SubjectKind.PATIENT, SubjectKind.CONTACT) else None
                 )
             ),
@@ -334,7 +334,7 @@ class _Explaining:
         self, finding: FindingClass, subject: str, said: str, month: str = "undated", *, after_remedy: bool = False
     ) -> Found:
         command = wording.command(finding, self._records.world, month)
-        return Found(finding, subject, said, command, after_remedy=after_remedy or finding in wording.TAKEN_IN_BY)
+        return Found(finding, subject, said, command, after_remedy=after_remedy or finding in wording.INGESTED_BY)
 
     def _recorded(
         self, walks: Sequence[HopWalk], found: Sequence[Found], patients: Sequence[UUID]

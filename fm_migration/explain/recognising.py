@@ -57,14 +57,14 @@ class UnknownSubjectError(FmMigrationError):
 
 def recognise(asked: str, records: Records) -> Subject:
     """The one subject that is meant; UnknownSubjectError where there is none, or more than one."""
-    words = asked.strip()
-    found = list(_named(words, records) if _kind_of(words) else _meant(words, records))
+    text = asked.strip()
+    found = list(_named(text, records) if _kind_of(text) else _meant(text, records))
     if len(found) == 1:
         return found[0]
     if found:
         error = UnknownSubjectError(
             "explaining",
-            words,
+            text,
             f"it could be {', or '.join(map(str, found))}",
             f"Say which: `fm-migration explain {found[0]}`",
         )
@@ -72,20 +72,20 @@ def recognise(asked: str, records: Records) -> Subject:
         raise error
     raise UnknownSubjectError(
         "explaining",
-        words,
+        text,
         "no patient, batch, image, row of the export or object of that name is known, present or former",
         "Give a patient's UUID or FileMaker id, a recid, an image's or a batch's UUID, or an object's key",
     )
 
 
-def _kind_of(words: str) -> SubjectKind | None:
-    first, _, rest = words.partition(" ")
+def _kind_of(text: str) -> SubjectKind | None:
+    first, _, rest = text.partition(" ")
     return SubjectKind(first.lower()) if rest.strip() and first.lower() in set(SubjectKind) else None
 
 
-def _named(words: str, records: Records) -> Iterator[Subject]:
+def _named(text: str, records: Records) -> Iterator[Subject]:
     """A subject whose kind stands before it."""
-    kind, name = _kind_of(words), words.partition(" ")[2].strip()
+    kind, name = _kind_of(text), text.partition(" ")[2].strip()
     if kind in (SubjectKind.OBJECT, SubjectKind.THUMBNAIL):
         yield from _keys(name, records)
     elif kind is SubjectKind.RECID:
@@ -105,18 +105,18 @@ def _named(words: str, records: Records) -> Iterator[Subject]:
         yield from same or persons
 
 
-def _meant(words: str, records: Records) -> Iterator[Subject]:
-    one = _as_uuid(words)
+def _meant(text: str, records: Records) -> Iterator[Subject]:
+    one = _as_uuid(text)
     if one is not None:
         yield from _uuids(one, records)
-    elif _NUMBER.fullmatch(words):
-        yield from _recids(words, records)
+    elif _NUMBER.fullmatch(text):
+        yield from _recids(text, records)
     else:
-        yield from _keys(words, records)
+        yield from _keys(text, records)
 
 
-def _as_uuid(words: str) -> UUID | None:
-    match = _UUID.fullmatch(words)
+def _as_uuid(text: str) -> UUID | None:
+    match = _UUID.fullmatch(text)
     return UUID(match[1]) if match else None
 
 

@@ -34,7 +34,7 @@ HEALED_BY = {
     FindingClass.TOO_NEW: _LIST,
 }
 #: The command that takes in what a person has put right somewhere else.
-TAKEN_IN_BY = {
+INGESTED_BY = {
     FindingClass.ROW_WITHOUT_OBJECT: _IMPORT,
     FindingClass.ROW_WITHOUT_PATIENT: _IMPORT,
     FindingClass.ROW_UNUSABLE: _IMPORT,
@@ -81,7 +81,7 @@ def headline_of(one: HopWalk) -> str:
         where = f"{name} is visible in the gallery of patient {image.owner}"
         if broken is None:
             return f"{where}."
-        return f"{where}; the first thing amiss is the {_NAMES[broken.name]}: {broken.said}."
+        return f"{where}; the first thing wrong is the {_NAMES[broken.name]}: {broken.said}."
     if broken is None:
         return f"{name} is not visible."
     return f"{name} is not visible, and the {_NAMES[broken.name]} is why: {broken.said}."
@@ -97,7 +97,7 @@ _NAMES = {
 }
 
 
-def said_of_batch(
+def describe_batch(
     facts: Mapping[str, Any], home: Home, world: KnownClinic, shown: int, reasons: Sequence[HiddenReason]
 ) -> str:
     has = f"{facts['has']:,} images"
@@ -135,7 +135,7 @@ def reasons(walks: Iterable[HopWalk], patients: Sequence[UUID] | None) -> list[H
     return _sorted(groups)
 
 
-def amiss(walks: Iterable[HopWalk], patients: Sequence[UUID] | None) -> list[HiddenReason]:
+def wrong(walks: Iterable[HopWalk], patients: Sequence[UUID] | None) -> list[HiddenReason]:
     """What is the matter with photographs that are visible all the same, the commonest first."""
     groups: dict[tuple[HopName, FindingClass | None, str], list[str]] = defaultdict(list)
     for one in walks:
@@ -178,5 +178,5 @@ def command(finding: FindingClass, world: KnownClinic, month: str) -> str | None
     if finding is FindingClass.NOT_APPLIED and world.plan is not None and not world.plan_applied:
         # A plan that waits for a person has to be looked at first.
         return "fm-migration plans" if world.plan_doubts else "dg launch --assets image_batches"
-    command = HEALED_BY.get(finding) or TAKEN_IN_BY.get(finding)
+    command = HEALED_BY.get(finding) or INGESTED_BY.get(finding)
     return command.format(finding=finding.value, month=month) if command else None

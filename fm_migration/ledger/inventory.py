@@ -88,7 +88,7 @@ def update_inventory(
     facts = {"snapshot": snapshot, "prefixes": list(prefixes)}
     changed, appeared = _merge(connection, facts)
     vanished = _SQL.run(connection, facts, "vanish")["vanish"]
-    _take_in(connection, snapshot, bucket, everything=source == "listing", started_at=started_at)
+    _ingest(connection, snapshot, bucket, everything=source == "listing", started_at=started_at)
     counts = {name: value for name, value in seen.items() if name != "originals_before"}
     return InventoryUpdate(snapshot=snapshot, **counts, appeared=appeared, changed=changed, vanished=vanished)
 
@@ -127,7 +127,7 @@ def update_from_events(
         )
     totals = {"snapshot": snapshot, "objects": seen["objects"], "bytes": seen["bytes"]}
     _SQL.run(connection, totals, "correct")
-    _take_in(connection, snapshot, bucket, everything=True, started_at=None)
+    _ingest(connection, snapshot, bucket, everything=True, started_at=None)
     return InventoryUpdate(snapshot=snapshot, **seen, appeared=appeared, changed=changed, vanished=vanished)
 
 
@@ -190,11 +190,11 @@ def _prepare(connection: Connection) -> None:
     _SQL.run(connection, None, "prepare", "notice")
 
 
-def _take_in(
+def _ingest(
     connection: Connection, snapshot: int, bucket: str, *, everything: bool, started_at: datetime | None
 ) -> None:
     facts = {"snapshot": snapshot, "bucket": bucket, "everything": everything, "started_at": started_at}
-    _SQL.run(connection, facts, "take_in", "forget")
+    _SQL.run(connection, facts, "ingest", "forget")
 
 
 def _row(facts: ObjectFacts, layout: KeyLayout) -> tuple[object, ...]:

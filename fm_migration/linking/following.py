@@ -265,7 +265,7 @@ def _wanted(link: LinkColumn) -> str:
         select linking.{quoted(link.key)} as key, {column} as former,
                successor.patient_id::{link.column_type} as present
         from {link.table} as linking join successor on successor.former_id{leads_to}
-        where successor.verdict = 'found' {of_patients}
+        where successor.outcome = 'found' {of_patients}
     """
 
 

@@ -109,7 +109,7 @@ class Brought:
 
 
 #: Told as it goes: photographs done, photographs in all, what was brought so far.
-Tell = Callable[[int, int, Brought], None]
+OnProgress = Callable[[int, int, Brought], None]
 
 
 def bring(
@@ -122,14 +122,14 @@ def bring(
     read_all: bool = False,
     workers: int = WORKERS,
     run_id: str | None = None,
-    tell: Tell | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Brought:
     """Bring in what the export has and the dump lacks. A dry run says what would be done."""
     started = time.monotonic()
     with transfers.alone(engine) if not dry_run else engine.connect() as connection:
         pass_ = _Pass(connection, store, place, settings, dry_run=dry_run, read_all=read_all, run_id=run_id)
         pass_.prepare()
-        pass_.bring(workers, tell or (lambda *_: None))
+        pass_.bring(workers, on_progress or (lambda *_: None))
         pass_.finish()
     pass_.brought.seconds = time.monotonic() - started
     return pass_.brought
@@ -216,7 +216,7 @@ class _Pass:
         self.brought.manifest_unfinished = self._manifest.unfinished
         self.brought.dates_assumed, self.brought.dates_uncertain = self._days.assumed, self._days.uncertain
 
-    def bring(self, workers: int, tell: Tell) -> None:
+    def bring(self, workers: int, on_progress: OnProgress) -> None:
         """Read, judge and bring photograph by photograph, several at a time."""
         waiting: list[_Done] = []
         written = time.monotonic()
@@ -228,9 +228,9 @@ class _Pass:
             if time.monotonic() - written > EVERY_SECONDS:
                 self._write(waiting)
                 waiting, written = [], time.monotonic()
-                tell(done, len(self._photographs), self.brought)
+                on_progress(done, len(self._photographs), self.brought)
         self._write(waiting)
-        tell(done, len(self._photographs), self.brought)
+        on_progress(done, len(self._photographs), self.brought)
 
     def finish(self) -> None:
         """Write down what was left, and whom the app does not know."""

@@ -67,7 +67,7 @@ class Chart:
 
     wide: str
     narrow: str
-    words: str
+    caption: str
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Step:
         return self.end if self.total else self.end - self.start
 
     @property
-    def words(self) -> str:
+    def caption(self) -> str:
         return f"{self.end:,}" if self.total else f"{self.change:+,}".replace("-", "−")
 
 
@@ -98,10 +98,10 @@ def draw(data: ReportData, zone: tzinfo = UTC) -> dict[str, Chart]:
         )
     if len(data.runs) > 1:
         first, last = data.runs[0], data.runs[-1]
-        words = f"Open findings: {first.open:,} in the first report shown, {last.open:,} in this one."
-        pictures["findings"] = _trend(data.runs, zone, _SEVERITIES, words)
-        words = f"Visible: {first.images_visible:,} in the first report shown, {last.images_visible:,} in this one."
-        pictures["visible"] = _trend(data.runs, zone, _VISIBILITY, words)
+        caption = f"Open findings: {first.open:,} in the first report shown, {last.open:,} in this one."
+        pictures["findings"] = _trend(data.runs, zone, _SEVERITIES, caption)
+        caption = f"Visible: {first.images_visible:,} in the first report shown, {last.images_visible:,} in this one."
+        pictures["visible"] = _trend(data.runs, zone, _VISIBILITY, caption)
     return pictures
 
 
@@ -116,7 +116,7 @@ def metadata_pictures(data: ReportData, zone: tzinfo = UTC) -> dict[str, str]:
             "Open findings over the reports",
             _stack(data.runs, zone, _PAPER, "wide", _SEVERITIES),
         )
-    return {name: f"![{words}](data:image/png;base64,{_png(spec)})" for name, (words, spec) in pictures.items()}
+    return {name: f"![{caption}](data:image/png;base64,{_png(spec)})" for name, (caption, spec) in pictures.items()}
 
 
 def progress_picture(words: str, points: Sequence[tuple[date, int, bool]]) -> str:
@@ -177,14 +177,14 @@ def sparkline(history: Sequence[int], width: int = 96, height: int = 24) -> str:
 
 
 def _told(steps: Sequence[Step]) -> str:
-    losses = "; ".join(f"{step.label} {step.words}" for step in steps if not step.total and step.change)
-    ends = f"{steps[0].words} {steps[0].label}, {steps[-1].words} {steps[-1].label}"
+    losses = "; ".join(f"{step.label} {step.caption}" for step in steps if not step.total and step.change)
+    ends = f"{steps[0].caption} {steps[0].label}, {steps[-1].caption} {steps[-1].label}"
     return f"{ends}: {losses}" if losses else ends
 
 
-def _trend(runs: Sequence[Run], zone: tzinfo, parts: Sequence[Part], words: str) -> Chart:
+def _trend(runs: Sequence[Run], zone: tzinfo, parts: Sequence[Part], caption: str) -> Chart:
     wide, narrow = (_for_page(_stack(runs, zone, _MARKERS, size, parts)) for size in ("wide", "narrow"))
-    return Chart(wide, narrow, words)
+    return Chart(wide, narrow, caption)
 
 
 def _for_page(spec: Spec) -> str:
@@ -232,7 +232,7 @@ def _waterfall_values(steps: Sequence[Step]) -> list[Spec]:
             "start": step.start,
             "end": step.end,
             "kind": "sum" if step.total else "more" if step.change > 0 else "less",
-            "value": step.words,
+            "value": step.caption,
         }
         for number, step in enumerate(steps)
     ]

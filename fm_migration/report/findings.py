@@ -81,7 +81,7 @@ _POPULATION: dict[FindingClass, str] = {
 }
 
 _LOOKING = (
-    "found", "shown", "index_shown", "index_shown_by_image", "analyze_shown", "album", "analyze_album", "stray",
+    "found", "shown", "index_shown", "index_shown_by_image", "analyze_shown", "batch_owner", "analyze_album", "stray",
     "repeated",
 )  # fmt: skip
 _FINDING = (
@@ -153,7 +153,7 @@ where not exists (select from fm_migration.settlement where former_id::text = fo
 _ANY_SHARED = text("select exists (select from shared_holder)")
 _BEFORE = text("select id, withheld from fm_migration.report order by id desc limit 1")
 _WAIVERS = text("""
-create temporary table waiver (class text not null, subject text not null, words text not null) on commit drop
+create temporary table waiver (class text not null, subject text not null, message text not null) on commit drop
 """)
 
 
@@ -165,7 +165,7 @@ class Withheld:
     of: int
 
     @property
-    def words(self) -> str:
+    def message(self) -> str:
         return f"it would hold {self.count:,} of {self.of:,}, which looks like our mistake"
 
 
@@ -325,7 +325,7 @@ def _find_lost_links(connection: Connection, settings: Settings, readings: Mappi
     columns = find_link_columns(connection, settings.link_columns)
     _SQL.run(connection, None, "lost_link")
     for link in columns:
-        # Batches are in `album` already.
+        # Batches are in `batch_owner` already.
         if link.table != BATCHES.table:
             parameters = {"name": f"{link.table}.{link.column}", "table": link.table, "column": link.column}
             _run_generic(connection, link, _LOST_LINKS.format(dangling=dangling_links(link)), parameters, readings)
@@ -369,8 +369,8 @@ def _run_generic(
 def _waive(connection: Connection, waivers: Collection[Waiver]) -> None:
     if waivers:
         connection.execute(_WAIVERS)
-        rows = ((waiver.finding_class.value, waiver.subject, waiver.words) for waiver in waivers)
-        copy_rows(connection, "waiver", ("class", "subject", "words"), rows)
+        rows = ((waiver.finding_class.value, waiver.subject, waiver.message) for waiver in waivers)
+        copy_rows(connection, "waiver", ("class", "subject", "message"), rows)
         _SQL.run(connection, None, "waive")
 
 
@@ -514,7 +514,7 @@ def verdict(
     # Thumbnails that are not made yet put nothing else in doubt.
     doubtful = {name: one for name, one in withheld.items() if name != FindingClass.THUMBNAIL_MISSING}
     if doubtful:
-        said = "; ".join(f"{name.value}: {one.words}" for name, one in doubtful.items())
+        said = "; ".join(f"{name.value}: {one.message}" for name, one in doubtful.items())
         return f"This report is in doubt. {said}"
     second = totals.get("hidden", {}).get(PhotographState.SECOND_ORIGINAL, 0)
     should = sum(totals["states"].get(state, 0) for state in _LINKED_STATES) + second

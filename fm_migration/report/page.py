@@ -95,7 +95,7 @@ def title_of(kind: FindingClass) -> str:
     return kind.value.replace("_", " ").capitalize()
 
 
-def spell(duration: timedelta) -> str:
+def format_duration(duration: timedelta) -> str:
     """How long something took: 0.4 s, 12 s, 3 min 20 s, 40 min, 5 h 10 min, 2 d 3 h."""
     seconds = duration.total_seconds()
     if seconds < 9.95:
@@ -206,7 +206,7 @@ def _environment(zone: tzinfo) -> Environment:
         bytes=_bytes,
         day=lambda value: _day(value, zone),
         moment=lambda value: _moment(value, zone),
-        spell=spell,
+        format_duration=format_duration,
         title_of=title_of,
         severity=_SEVERITY_WORDS.__getitem__,
         sentence=_sentence,
@@ -245,15 +245,15 @@ def _moment(time: datetime, zone: tzinfo) -> str:
     return f"{_day(time, zone)}, {time.astimezone(zone):%H:%M}"
 
 
-def _sentence(words: str) -> str:
+def _sentence(text: str) -> str:
     """The words as a sentence of their own: a capital in front, a full stop behind."""
-    words = words.strip()
-    return f"{words[:1].upper()}{words[1:]}{'' if words.endswith(('.', '!', '?')) else '.'}"
+    text = text.strip()
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}"
 
 
-def _with_code(words: str) -> Markup:
+def _with_code(text: str) -> Markup:
     """Backquotes as code; everything else escaped."""
-    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(words))))  # noqa: S704  escaped first
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704  escaped first
 
 
 def _drawn(picture: str) -> Markup:

@@ -29,7 +29,7 @@ class Waiver:
     decided_on: date
 
     @property
-    def words(self) -> str:
+    def message(self) -> str:
         """As it stands beside the finding."""
         return f"{self.reason} ({self.decided_on.isoformat()})"
 

@@ -92,7 +92,7 @@ def open_export(places: Places) -> Iterator[ExportFile]:
         yield ExportFile(str(path), path, _sha256(path), path.stat().st_size)
 
 
-def look_at_export(places: Places) -> str:
+def observe_export(places: Places) -> str:
     """What can be told of the export without reading it: another text means that it may be another one."""
     if places.export.startswith("s3://"):
         facts = places.store.head(_key_of(places))

@@ -103,8 +103,8 @@ def make_thumbnails(
     choice: Choice | None = None,
     *,
     run_id: str | None = None,
-    tell: Callable[[Progress], None] = lambda _progress: None,
-    tell_every: float = EVERY_SECONDS,
+    on_progress: Callable[[Progress], None] = lambda _progress: None,
+    progress_every: float = EVERY_SECONDS,
     contact_sheet: Path | None = None,
     recipe: Recipe | None = None,
 ) -> MakingReport:
@@ -113,7 +113,7 @@ def make_thumbnails(
         making = _Making(engine, store, settings, choice or Choice(), run_id, recipe or Recipe(), stack)
         if contact_sheet is not None:
             making.sheet = stack.enter_context(ContactSheet(contact_sheet))
-        return making.run(list(months), tell, tell_every)
+        return making.run(list(months), on_progress, progress_every)
 
 
 class _Making:
@@ -148,7 +148,7 @@ class _Making:
         self._rows = 0
         self.sheet: ContactSheet | None = None
 
-    def run(self, months: list[str], tell: Callable[[Progress], None], tell_every: float) -> MakingReport:
+    def run(self, months: list[str], on_progress: Callable[[Progress], None], progress_every: float) -> MakingReport:
         # Imported here, because they bring Pillow, which no other part of the code location needs.
         from fm_migration.images.isolation import LARGEST_FILE, IsolatedEngine
 
@@ -157,7 +157,7 @@ class _Making:
         self._tally = tally = _Tally(len(ids))
         replaced = 0
         if len(ids):
-            with every(tell_every, lambda: tell(tally.progress())):
+            with every(progress_every, lambda: on_progress(tally.progress())):
                 try:
                     with IsolatedEngine(self._settings.thumbnail_workers, recipe=self._recipe) as images:
                         for (case, is_original), outcome in images.imap(self._pictures(ids, LARGEST_FILE)):
@@ -167,7 +167,7 @@ class _Making:
                 finally:
                     # Also when a store that is away ends the run: what is done is done.
                     self._finish()
-            tell(tally.progress())
+            on_progress(tally.progress())
         return MakingReport(
             done=tally.done,
             states=dict(tally.states),
@@ -278,7 +278,7 @@ class _Making:
             self._hand_over()
 
     def _put(self, key: str, thumbnail: bytes, mime: str) -> str:
-        return reading.patiently(lambda: self._store.put(key, thumbnail, mime, cache_control=_CACHE))
+        return reading.with_retries(lambda: self._store.put(key, thumbnail, mime, cache_control=_CACHE))
 
     def _hand_over(self) -> None:
         """Let the batch be written while the next one is made."""

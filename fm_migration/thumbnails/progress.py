@@ -30,13 +30,13 @@ class Progress:
         return (self.total - self.done) / self.rate if self.rate else None
 
     @property
-    def words(self) -> str:
+    def message(self) -> str:
         left = self.seconds_left
-        ends = "" if left is None else f", {spell(left)} left"
+        ends = "" if left is None else f", {format_duration(left)} left"
         return f"{self.done:,} of {self.total:,} photographs, {self.rate:.1f} a second{ends}"
 
 
-def spell(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A time for people: 40 s, 12 min, 3 h 05 min."""
     if seconds < 100:
         return f"{seconds:.0f} s"

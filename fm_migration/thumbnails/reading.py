@@ -52,8 +52,8 @@ def read_original(store: ObjectStore, pending: Pending, largest: int) -> Fetched
         return FetchedOriginal(pending, etag, None, trouble="too large a file", too_large=True)
     try:
         if pending.etag is None:
-            etag = patiently(lambda: store.head(pending.source_key).etag)
-        data = patiently(lambda: store.read(pending.source_key, etag=etag or None, max_bytes=largest))
+            etag = with_retries(lambda: store.head(pending.source_key).etag)
+        data = with_retries(lambda: store.read(pending.source_key, etag=etag or None, max_bytes=largest))
     except (ObjectMissingError, ObjectChangedError) as error:
         return FetchedOriginal(pending, etag, None, trouble=error.found)
     except ObjectStoreError as error:
@@ -66,12 +66,12 @@ def _read_existing(store: ObjectStore, key: str | None, largest: int) -> bytes |
     if not key:
         return None
     try:
-        return patiently(lambda: store.read(key, max_bytes=largest))
+        return with_retries(lambda: store.read(key, max_bytes=largest))
     except ObjectStoreError:
         return None
 
 
-def patiently(call: Callable[[], Answer]) -> Answer:
+def with_retries(call: Callable[[], Answer]) -> Answer:
     """Call, and again after a pause as long as the failure may go away by itself."""
     return retry(call, attempts=ATTEMPTS, first_wait=FIRST_WAIT, longest_wait=LONGEST_WAIT)
 

@@ -23,18 +23,18 @@ class Observation:
     fingerprint: str
     since: datetime
 
-    def stood_still(self, now: datetime, settle: timedelta) -> bool:
+    def is_stable(self, now: datetime, settle: timedelta) -> bool:
         return now - self.since >= settle
 
     def as_dict(self) -> dict[str, str]:
         return {"fingerprint": self.fingerprint, "since": self.since.isoformat()}
 
     @classmethod
-    def from_dict(cls, told: Mapping[str, str]) -> Observation:
-        return cls(told["fingerprint"], datetime.fromisoformat(told["since"]))
+    def from_dict(cls, stored: Mapping[str, str]) -> Observation:
+        return cls(stored["fingerprint"], datetime.fromisoformat(stored["since"]))
 
 
-def look(last: Observation | None, fingerprint: str, now: datetime) -> Observation:
+def observe(last: Observation | None, fingerprint: str, now: datetime) -> Observation:
     """What is seen now: the same as before, since then, or something else, since now."""
     return last if last is not None and last.fingerprint == fingerprint else Observation(fingerprint, now)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from fm_migration.watching.backoff import Failures, Observation
-from fm_migration.watching.verdict import FIRST_IMPORT, Decision, unless_waiting, wait
+from fm_migration.watching.decision import FIRST_IMPORT, Decision, start_unless_waiting, wait
 
 IN_SYNC = "the export is the one that was read last"
 
@@ -31,7 +31,7 @@ class ExportState:
 class Judged:
     """The verdict, and the hash for the next look."""
 
-    verdict: Decision
+    decision: Decision
     sha256: str | None
 
 
@@ -40,7 +40,7 @@ def judge(
     now: datetime,
     *,
     settle: timedelta,
-    run_on_its_way: bool,
+    run_is_active: bool,
     content: Callable[[], str],
     tried: Callable[[str], Failures | None],
     unfinished: Callable[[str], Failures | None],
@@ -52,14 +52,14 @@ def judge(
     """
     if not export.imported:
         return Judged(wait(FIRST_IMPORT), export.sha256)
-    if export.sha256 is None and not export.seen.stood_still(now, settle):
+    if export.sha256 is None and not export.seen.is_stable(now, settle):
         return Judged(wait(f"the export looks new; waiting until it has stood still for {settle}"), None)
     sha256 = export.sha256 or content()
     if sha256 != export.last_read:
-        words = "the export is not the one that was read last"
-        return Judged(unless_waiting(words, now, run_on_its_way=run_on_its_way, tried=tried(sha256)), sha256)
+        reason = "the export is not the one that was read last"
+        return Judged(start_unless_waiting(reason, now, run_is_active=run_is_active, tried=tried(sha256)), sha256)
     failed = unfinished(sha256)
     if failed is None:
         return Judged(wait(IN_SYNC), sha256)
-    words = "the export was read, and the run failed behind that"
-    return Judged(unless_waiting(words, now, run_on_its_way=run_on_its_way, tried=failed), sha256)
+    reason = "the export was read, and the run failed behind that"
+    return Judged(start_unless_waiting(reason, now, run_is_active=run_is_active, tried=failed), sha256)

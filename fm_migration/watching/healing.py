@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from fm_migration.watching.backoff import Failures
-from fm_migration.watching.verdict import ON_ITS_WAY
+from fm_migration.watching.decision import RUN_IS_ACTIVE
 
 #: While patients are missing and the table keeps changing, healing begins after this time all the same.
 LONGEST_WAIT = timedelta(minutes=1)
@@ -133,7 +133,7 @@ def _reason_to_wait(
     if patients.concerns_nobody:
         return "new patients were registered; no link and no photograph waits for them"
     if run_is_active:
-        return ON_ITS_WAY
+        return RUN_IS_ACTIVE
     if patients.missing and not _stands_still(observation, now, settle):
         return (
             f"{patients.missing:,} of {patients.known:,} known patients are missing; waiting until the table has stood "

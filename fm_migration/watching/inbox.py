@@ -14,7 +14,7 @@ from fm_migration.ledger import inbox
 from fm_migration.ledger.inbox import Waiting
 from fm_migration.objects.events import MalformedMessageError, Message, ObjectEvent, read_message
 from fm_migration.watching.backoff import Failures
-from fm_migration.watching.verdict import Decision, still_busy, unless_waiting, wait
+from fm_migration.watching.decision import Decision, is_being_written, start_unless_waiting, wait
 
 #: A tick of a sensor may take a minute.
 DRAIN_SECONDS = 20.0
@@ -40,7 +40,7 @@ class Drained:
     refused: int = 0
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         if not self.messages:
             return "the queue is empty"
         return (
@@ -91,20 +91,20 @@ def judge(
     now: datetime,
     *,
     settle: timedelta,
-    run_on_its_way: bool,
+    run_is_active: bool,
     tried: Failures | None,
     unfinished: Failures | None,
 ) -> Decision:
     """Whether to take in now what waits."""
     if not waiting.events:
         if unfinished is None:
-            return wait(f"{drained.words}; no event waits")
-        words = "new objects were read, and the run failed behind that"
-        return unless_waiting(words, now, run_on_its_way=run_on_its_way, tried=unfinished)
-    words = f"{drained.words}; {waiting.events:,} events of {waiting.keys:,} objects wait"
-    if still_busy(waiting.newest, waiting.oldest, now, settle):
-        return wait(f"{words} until none has come for {settle}")
-    return unless_waiting(words, now, run_on_its_way=run_on_its_way, tried=tried)
+            return wait(f"{drained.summary}; no event waits")
+        reason = "new objects were read, and the run failed behind that"
+        return start_unless_waiting(reason, now, run_is_active=run_is_active, tried=unfinished)
+    reason = f"{drained.summary}; {waiting.events:,} events of {waiting.keys:,} objects wait"
+    if is_being_written(waiting.newest, waiting.oldest, now, settle):
+        return wait(f"{reason} until none has come for {settle}")
+    return start_unless_waiting(reason, now, run_is_active=run_is_active, tried=tried)
 
 
 def cheaper_to_look_up(keys: int, known: int) -> bool:

@@ -20,7 +20,7 @@ from fm_migration.objects.facts import ObjectFacts
 from fm_migration.objects.fingerprint import state_of
 from fm_migration.objects.listing import Listable, list_stretch
 from fm_migration.watching.backoff import Failures
-from fm_migration.watching.verdict import FIRST_IMPORT, Decision, still_busy, unless_waiting, wait
+from fm_migration.watching.decision import FIRST_IMPORT, Decision, is_being_written, start_unless_waiting, wait
 
 PAGE = 1_000
 
@@ -37,59 +37,63 @@ class BucketDifference:
     fingerprint: str
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         return f"{self.new:,} new, {self.changed:,} changed and {self.vanished:,} vanished objects"
 
 
 @dataclass(frozen=True)
-class Look:
+class ScanResult:
     """What a look has found: a difference since some time, or what was looked at without one."""
 
-    words: str
+    summary: str
     difference: BucketDifference | None = None
     since: datetime | None = None
 
 
-def look_around(
+def scan_bucket(
     connection: Connection, store: Listable, prefixes: Sequence[str], now: datetime, *, pages: int, rest: timedelta
-) -> Look:
+) -> ScanResult:
     """The next stretch of at most so many pages. After a whole round nothing is asked for `rest`."""
     snapshot = inventory.newest_snapshot(connection)
     if snapshot is None:
-        return Look(FIRST_IMPORT)
+        return ScanResult(FIRST_IMPORT)
     place = object_watch.read(connection)
     if place is None or (place.snapshot, place.prefixes) != (snapshot.id, tuple(prefixes)):
         place = Place(snapshot.id, tuple(prefixes))
     if place.at_the_start and place.round_ended_at is not None and now - place.round_ended_at < rest:
-        return Look(f"the whole bucket was looked at; the next round begins at {place.round_ended_at + rest:%H:%M} UTC")
+        return ScanResult(
+            f"the whole bucket was looked at; the next round begins at {place.round_ended_at + rest:%H:%M} UTC"
+        )
     ahead, listed = _walk(store, place, pages)
     difference = _compare(connection, listed, ahead)
     if difference is not None:
         since = place.differs_since or now
         object_watch.write(connection, replace(place, differs_since=since))
-        return Look(difference.words, difference, since)
+        return ScanResult(difference.summary, difference, since)
     if ahead.position < len(prefixes):
         object_watch.write(connection, replace(ahead, differs_since=None))
-        return Look(f"{ahead.objects:,} objects are as the inventory has them; the look goes on at the next tick")
+        return ScanResult(f"{ahead.objects:,} objects are as the inventory has them; the look goes on at the next tick")
     object_watch.write(connection, Place(snapshot.id, tuple(prefixes), round_ended_at=now))
-    return Look(f"the inventory is as the bucket: {ahead.objects:,} objects")
+    return ScanResult(f"the inventory is as the bucket: {ahead.objects:,} objects")
 
 
-def look_for_report(connection: Connection, newest: Callable[[], datetime], now: datetime, *, rest: timedelta) -> Look:
+def scan_reports(
+    connection: Connection, newest: Callable[[], datetime], now: datetime, *, rest: timedelta
+) -> ScanResult:
     """The same where the inventory is read from S3's own reports: whether there is a newer one. `newest` asks."""
     snapshot = inventory.newest_snapshot(connection)
     if snapshot is None:
-        return Look(FIRST_IMPORT)
+        return ScanResult(FIRST_IMPORT)
     place = object_watch.read(connection)
     looked = place.round_ended_at if place is not None and place.snapshot == snapshot.id else None
     if looked is not None and now - looked < rest:
-        return Look(f"the newest inventory report was read; the next look is at {looked + rest:%H:%M} UTC")
+        return ScanResult(f"the newest inventory report was read; the next look is at {looked + rest:%H:%M} UTC")
     made_at = newest()
     if made_at > snapshot.started_at:
-        words = f"an inventory report of {made_at:%Y-%m-%d %H:%M} UTC"
-        return Look(words, BucketDifference(0, 0, 0, None, f"report {made_at.isoformat()}"))
+        reason = f"an inventory report of {made_at:%Y-%m-%d %H:%M} UTC"
+        return ScanResult(reason, BucketDifference(0, 0, 0, None, f"report {made_at.isoformat()}"))
     object_watch.write(connection, Place(snapshot.id, (), round_ended_at=now))
-    return Look("the newest inventory report was read")
+    return ScanResult("the newest inventory report was read")
 
 
 def _walk(store: Listable, place: Place, pages: int) -> tuple[Place, list[ObjectFacts]]:
@@ -122,11 +126,11 @@ def _compare(connection: Connection, listed: Sequence[ObjectFacts], ahead: Place
 
 
 def judge(
-    look: Look,
+    found: ScanResult,
     now: datetime,
     *,
     settle: timedelta,
-    run_on_its_way: bool,
+    run_is_active: bool,
     tried: Failures | None,
     unfinished: Failures | None,
 ) -> Decision:
@@ -135,11 +139,11 @@ def judge(
     `tried` are runs that have ended and left this very difference, `unfinished` those that have failed in a row: one
     of them may have read the bucket and then failed before the links.
     """
-    if look.difference is None:
+    if found.difference is None:
         if unfinished is None:
-            return wait(look.words)
-        words = "new objects were read, and the run failed behind that"
-        return unless_waiting(words, now, run_on_its_way=run_on_its_way, tried=unfinished)
-    if still_busy(look.difference.newest, look.since, now, settle):
-        return wait(f"{look.words}; waiting until none was written for {settle}")
-    return unless_waiting(look.words, now, run_on_its_way=run_on_its_way, tried=tried)
+            return wait(found.summary)
+        reason = "new objects were read, and the run failed behind that"
+        return start_unless_waiting(reason, now, run_is_active=run_is_active, tried=unfinished)
+    if is_being_written(found.difference.newest, found.since, now, settle):
+        return wait(f"{found.summary}; waiting until none was written for {settle}")
+    return start_unless_waiting(found.summary, now, run_is_active=run_is_active, tried=tried)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from fm_migration.ledger.transfers import Unread
 from fm_migration.watching.backoff import Failures
-from fm_migration.watching.verdict import FIRST_IMPORT, Decision, still_busy, unless_waiting, wait
+from fm_migration.watching.decision import FIRST_IMPORT, Decision, is_being_written, start_unless_waiting, wait
 
 
 def judge(
@@ -19,7 +19,7 @@ def judge(
     *,
     imported: bool,
     settle: timedelta,
-    run_on_its_way: bool,
+    run_is_active: bool,
     tried: Failures | None,
 ) -> Decision:
     """Whether to read them now."""
@@ -28,6 +28,6 @@ def judge(
     words = f"{unread.rows:,} rows have come that were not read"
     if not imported:
         return wait(f"{words}; {FIRST_IMPORT}")
-    if still_busy(unread.newest, unread.first, now, settle):
+    if is_being_written(unread.newest, unread.first, now, settle):
         return wait(f"{words}; waiting until none has come for {settle}")
-    return unless_waiting(words, now, run_on_its_way=run_on_its_way, tried=tried)
+    return start_unless_waiting(words, now, run_is_active=run_is_active, tried=tried)

@@ -18,12 +18,12 @@ class Chosen:
     """The months to start a run for, and in words why those or none."""
 
     months: tuple[MonthPending, ...]
-    words: str
+    reason: str
 
 
 def choose(
     pending: Sequence[MonthPending],
-    on_their_way: Collection[str],
+    active_runs: Collection[str],
     runs: int,
     most: int,
     tried: Callable[[MonthPending], Failures | None],
@@ -37,7 +37,7 @@ def choose(
     if not pending:
         return Chosen((), "every thumbnail is current")
     photographs = sum(one.pending for one in pending)
-    open_months = [one for one in newest_first(pending) if one.month not in on_their_way]
+    open_months = [one for one in newest_first(pending) if one.month not in active_runs]
     free = most - runs
     chosen: list[MonthPending] = []
     pausing = 0
@@ -49,16 +49,16 @@ def choose(
             pausing += 1
         else:
             chosen.append(one)
-    words = f"{photographs:,} photographs of {len(pending):,} months have no current thumbnail"
+    reason = f"{photographs:,} photographs of {len(pending):,} months have no current thumbnail"
     if chosen:
-        return Chosen(tuple(chosen), words)
+        return Chosen(tuple(chosen), reason)
     if most == 0:
-        return Chosen((), f"{words}; FM_THUMBNAIL_RUNS is 0, so a person starts the runs")
+        return Chosen((), f"{reason}; FM_THUMBNAIL_RUNS is 0, so a person starts the runs")
     if free <= 0:
-        return Chosen((), f"{words}; {runs} runs are on their way")
+        return Chosen((), f"{reason}; {runs} runs are on their way")
     if not open_months:
-        return Chosen((), f"{words}; runs or a backfill for all of these are on their way")
-    return Chosen((), f"{words}; {pausing} months pause, because their last runs have changed nothing")
+        return Chosen((), f"{reason}; runs or a backfill for all of these are on their way")
+    return Chosen((), f"{reason}; {pausing} months pause, because their last runs have changed nothing")
 
 
 def newest_first(pending: Sequence[MonthPending]) -> list[MonthPending]:

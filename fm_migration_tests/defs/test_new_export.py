@@ -53,7 +53,7 @@ def _change(text: str = "Dorsal") -> None:
 
 
 def test_the_first_import_is_a_persons_to_start(watched: Ticking) -> None:
-    assert watched.words() == "nothing was imported yet: run import_photographs first"
+    assert watched.message() == "nothing was imported yet: run import_photographs first"
 
 
 def test_who_has_started_small_is_not_overrun(watched: Ticking) -> None:
@@ -64,10 +64,10 @@ def test_who_has_started_small_is_not_overrun(watched: Ticking) -> None:
 
 
 def test_an_export_that_was_read_starts_nothing_also_when_it_is_written_again(read: Ticking) -> None:
-    assert read.words() == IN_SYNC
+    assert read.message() == IN_SYNC
     _export().write_bytes(_export().read_bytes())
     os.utime(_export(), (1, 1))
-    assert read.words() == IN_SYNC
+    assert read.message() == IN_SYNC
 
 
 def test_a_changed_export_is_imported_and_is_then_the_one_that_was_read(read: Ticking) -> None:
@@ -77,17 +77,17 @@ def test_a_changed_export_is_imported_and_is_then_the_one_that_was_read(read: Ti
     assert request.tags[BECAUSE_TAG] == "the export is not the one that was read last"
     assert read.follow(request).success
     assert read.ask("select count(*) from fm_migration.export_read") == before + 1
-    assert read.words() == IN_SYNC
+    assert read.message() == IN_SYNC
 
 
 def test_a_file_that_is_still_written_is_waited_for(read: Ticking, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FM_WATCH_SETTLE_SECONDS", "3600")
     whole = _export().read_bytes()
     _export().write_bytes(whole[: len(whole) // 2])
-    assert WAITING in read.words()
+    assert WAITING in read.message()
     _export().write_bytes(whole + b"\r\n")
-    assert WAITING in read.words(), "it has changed since, so the waiting begins anew"
-    assert WAITING in read.words()
+    assert WAITING in read.message(), "it has changed since, so the waiting begins anew"
+    assert WAITING in read.message()
     monkeypatch.setenv("FM_WATCH_SETTLE_SECONDS", "0")
     assert read.requested()
 
@@ -99,10 +99,10 @@ def test_a_newer_file_of_a_folder_is_a_new_export(
     folder.mkdir()
     shutil.copyfile(_export(), folder / "Image_dataV9.csv")
     monkeypatch.setenv("FM_EXPORT", str(folder))
-    assert read.words() == IN_SYNC
+    assert read.message() == IN_SYNC
     shutil.copyfile(folder / "Image_dataV9.csv", folder / "Image_dataV10.csv")
     os.utime(folder / "Image_dataV9.csv", (1, 1))
-    assert read.words() == IN_SYNC, "a copy of the same"
+    assert read.message() == IN_SYNC, "a copy of the same"
     monkeypatch.setenv("FM_EXPORT", str(folder / "Image_dataV10.csv"))
     _change()
     monkeypatch.setenv("FM_EXPORT", str(folder))
@@ -114,7 +114,7 @@ def test_an_object_is_watched_like_a_file(read: Ticking, monkeypatch: pytest.Mon
     whole = _export().read_bytes()
     read.bucket.put(key, whole)
     monkeypatch.setenv("FM_EXPORT", f"s3://{read.bucket.name}/{key}")
-    assert read.words() == IN_SYNC
+    assert read.message() == IN_SYNC
     read.bucket.put(key, whole + b"\r\n")
     assert read.requested()
 
@@ -130,7 +130,7 @@ def test_an_export_that_is_away_starts_nothing(
         "no object": f"s3://{read.sample.bucket.name}/gone.csv",
     }
     monkeypatch.setenv("FM_EXPORT", places[there])
-    said = read.words()
+    said = read.message()
     assert "there is no such" in said or "no file there" in said
 
 
@@ -139,7 +139,7 @@ def test_there_is_no_second_run_while_one_is_on_its_way(read: Ticking) -> None:
     request = read.requested()
     job = read.definitions.resolve_job_def("import_photographs")
     record_run(read.instance, job, dg.DagsterRunStatus.QUEUED, request.tags)
-    assert read.words().endswith("a run that writes links is on its way")
+    assert read.message().endswith("a run that writes links is on its way")
 
 
 def test_an_export_that_is_refused_is_tried_again_after_a_pause_that_grows(read: Ticking) -> None:
@@ -149,7 +149,7 @@ def test_an_export_that_is_refused_is_tried_again_after_a_pause_that_grows(read:
     request = read.requested()
     for tries in (1, 2):
         assert not read.follow(request).success
-        assert f"{tries} runs for it have changed nothing" in read.words()
+        assert f"{tries} runs for it have changed nothing" in read.message()
     # Another export is another state, and is not kept waiting for the one before.
     _export().write_bytes(b"".join(whole) + b"\r\n")
     assert read.requested()
@@ -161,10 +161,10 @@ def test_a_run_that_fails_behind_the_reading_is_repeated(read: Ticking) -> None:
     request = read.requested()
     read.execute("alter table fm_migration.photo add constraint broken check (month is null) not valid")
     assert not read.follow(request).success
-    assert "the export was read, and the run failed behind that; 1 runs for it" in read.words()
+    assert "the export was read, and the run failed behind that; 1 runs for it" in read.message()
     read.execute("alter table fm_migration.photo drop constraint broken")
     assert read.follow(request).success
-    assert read.words() == IN_SYNC
+    assert read.message() == IN_SYNC
 
 
 def test_a_run_that_a_person_has_cancelled_is_not_started_again_at_once(read: Ticking) -> None:
@@ -173,13 +173,13 @@ def test_a_run_that_a_person_has_cancelled_is_not_started_again_at_once(read: Ti
     job = read.definitions.resolve_job_def("import_photographs")
     run = record_run(read.instance, job, dg.DagsterRunStatus.STARTED, request.tags)
     read.instance.report_run_canceled(run)
-    assert "1 runs for it have changed nothing" in read.words()
+    assert "1 runs for it have changed nothing" in read.message()
 
 
 def test_it_is_switched_off_by_its_setting(read: Ticking, monkeypatch: pytest.MonkeyPatch) -> None:
     _change()
     monkeypatch.setenv("FM_WATCH_EXPORT", "false")
-    assert read.words() == "FM_WATCH_EXPORT is false: a person starts the imports"
+    assert read.message() == "FM_WATCH_EXPORT is false: a person starts the imports"
 
 
 def test_the_cursor_holds_no_more_than_a_fingerprint_a_time_and_a_hash(read: Ticking) -> None:

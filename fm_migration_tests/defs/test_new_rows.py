@@ -35,19 +35,19 @@ def _read_long_ago(clinic: Ticking) -> None:
 
 
 def test_without_an_intake_it_starts_nothing(watched: Ticking) -> None:
-    assert watched.words() == "no row has come that was not read"
+    assert watched.message() == "no row has come that was not read"
 
 
 def test_before_the_first_import_it_names_the_job_to_start(untouched: Ticking) -> None:
     untouched.sensor = new_rows
     _bring(untouched, SourceRow("filemaker_images", "1", "900001"))
-    assert "run import_photographs first" in untouched.words()
+    assert "run import_photographs first" in untouched.message()
 
 
 def test_rows_that_still_come_are_waited_for(watched: Ticking, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FM_WATCH_SETTLE_SECONDS", "600")
     _bring(watched, SourceRow("filemaker_images", "1", "900001"))
-    assert "waiting until none has come" in watched.words()
+    assert "waiting until none has come" in watched.message()
 
 
 def test_photographs_of_an_intake_are_taken_in(watched: Ticking, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +65,7 @@ def test_photographs_of_an_intake_are_taken_in(watched: Ticking, monkeypatch: py
     assert watched.ask(states) == 5, "each row has found its original in the bucket"
     _read_long_ago(watched)
     watched.execute("update fm_migration.source_row set changed_at = changed_at - interval '2 hours'")
-    assert watched.words() == "no row has come that was not read"
+    assert watched.message() == "no row has come that was not read"
 
 
 def test_a_row_without_the_file_needs_no_file_and_dates_are_iso_whatever_the_exports_order(

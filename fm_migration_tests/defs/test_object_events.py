@@ -13,7 +13,7 @@ import boto3
 import dagster as dg
 import pytest
 
-from fm_migration.defs.sensors.objects import TAKEN_IN_BY, object_events
+from fm_migration.defs.sensors.objects import INGESTED_BY, object_events
 from fm_migration.embedded import object_server
 from fm_migration.objects import events
 from fm_migration_tests.defs.ticking import Ticking
@@ -92,28 +92,28 @@ def listening(with_own_bucket: Ticking, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 def test_without_a_queue_it_says_so(linked: Ticking) -> None:
     linked.sensor = object_events
-    assert linked.words() == "FM_OBJECT_EVENTS names no queue; new_objects looks around the bucket instead"
+    assert linked.message() == "FM_OBJECT_EVENTS names no queue; new_objects looks around the bucket instead"
 
 
 def test_the_test_event_that_s3_sends_is_no_object(listening: Listening) -> None:
     listening.arrive(1)
-    assert listening.words().startswith("1 messages: 0 new events of originals")
+    assert listening.message().startswith("1 messages: 0 new events of originals")
     assert listening.in_queue() == 0
-    assert listening.words() == "the queue is empty; no event waits"
+    assert listening.message() == "the queue is empty; no event waits"
 
 
 def test_uploads_are_taken_in_by_one_run_and_are_then_done(listening: Listening) -> None:
     listening.arrive(1)
     listening.deliver("900001.jpg", "left foot + ä.jpg", "900002.jpg")
     request = listening.requested()
-    assert list(request.asset_selection or ()) == TAKEN_IN_BY
+    assert list(request.asset_selection or ()) == INGESTED_BY
     assert listening.in_queue() == 0
     assert listening.ask("select count(*) from fm_migration.inbox where key = '" + DUMP + "left foot + ä.jpg'") == 1
     assert listening.ask(UNDONE) == 3
     assert listening.follow(request).success
     assert listening.ask(UNDONE) == 0
     assert listening.ask("select count(*) from fm_migration.photo where recid in ('900001', '900002')") == 2
-    assert listening.words() == "the queue is empty; no event waits"
+    assert listening.message() == "the queue is empty; no event waits"
 
 
 def test_what_comes_while_the_run_reads_waits_for_the_next_one(listening: Listening) -> None:
@@ -141,7 +141,7 @@ def test_our_own_thumbnails_and_other_buckets_start_nothing(listening: Listening
     listening.bucket.put("thumbnails/aa-bb/1.jpg")
     listening.arrive(2)
     listening.send(_message("another-bucket", f"{DUMP}1.jpg", "0A"))
-    assert "3 messages: 0 new events of originals, 2 of other objects, 0 that are no events" in listening.words()
+    assert "3 messages: 0 new events of originals, 2 of other objects, 0 that are no events" in listening.message()
     assert listening.ask("select count(*) from fm_migration.inbox") == 0
 
 
@@ -158,7 +158,7 @@ def test_a_message_that_comes_again_after_it_was_done_starts_nothing(listening: 
     listening.send(body)
     assert listening.follow(listening.requested()).success
     listening.send(body)
-    assert listening.words() == (
+    assert listening.message() == (
         "1 messages: 0 new events of originals, 0 of other objects, 0 that are no events "
         "(fm_migration.refused_message); no event waits"
     )
@@ -211,7 +211,7 @@ def test_a_tick_takes_so_many_messages_and_the_next_one_goes_on(
     listening: Listening, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listening.arrive(1)
-    assert listening.words()
+    assert listening.message()
     for number in range(25):
         listening.send(_message(listening.bucket.name, f"{DUMP}{number}.jpg", f"{number:04X}"))
     monkeypatch.setenv("FM_OBJECT_EVENTS_MESSAGES", "12")
@@ -258,14 +258,14 @@ def test_a_large_bucket_is_not_listed_for_a_few_events(listening: Listening) -> 
         listening.ask("select count(*) from fm_migration.s3_inventory where vanished is null and key like '%far%'")
         == 3000
     )
-    assert listening.words() == "the queue is empty; no event waits"
+    assert listening.message() == "the queue is empty; no event waits"
 
 
 def test_a_stream_of_uploads_is_waited_for(listening: Listening, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FM_WATCH_SETTLE_SECONDS", "3600")
     listening.arrive(1)
     listening.deliver("900001.jpg")
-    assert listening.words().endswith("1 events of 1 objects wait until none has come for 1:00:00")
+    assert listening.message().endswith("1 events of 1 objects wait until none has come for 1:00:00")
     listening.execute("update fm_migration.inbox set received_at = received_at - interval '15 minutes'")
     listening.deliver("900002.jpg")
     assert listening.requested()
@@ -276,7 +276,7 @@ def test_a_queue_that_is_not_there_is_named(listening: Listening, monkeypatch: p
     with pytest.raises(dg.Failure, match=r"there is no such queue\. Correct FM_OBJECT_EVENTS"):
         listening.tick()
     monkeypatch.setenv("FM_OBJECT_EVENTS", "http://127.0.0.1:9/000000000000/queue")
-    assert listening.words().startswith("the queue could not be read this time")
+    assert listening.message().startswith("the queue could not be read this time")
 
 
 def _message(bucket: str, key: str, sequencer: str) -> str:

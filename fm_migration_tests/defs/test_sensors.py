@@ -35,13 +35,13 @@ values (gen_random_uuid(), 'Kanarienvogel', 'Canary', false, now(), now(),
 
 
 def test_before_the_first_import_it_names_the_job_to_start(untouched: Ticking) -> None:
-    assert untouched.words() == "nothing was linked yet: run import_photographs first"
+    assert untouched.message() == "nothing was linked yet: run import_photographs first"
 
 
 def test_unchanged_patients_start_no_run(imported: Ticking) -> None:
-    assert imported.words() == IN_SYNC
+    assert imported.message() == IN_SYNC
     imported.reimport(keep_ids=True)
-    assert imported.words() == IN_SYNC
+    assert imported.message() == IN_SYNC
 
 
 def test_a_reimport_starts_a_run_that_heals_and_is_then_in_sync(imported: Ticking) -> None:
@@ -52,7 +52,7 @@ def test_a_reimport_starts_a_run_that_heals_and_is_then_in_sync(imported: Tickin
     assert request.run_key is None, "with a key, a failed run would never be repeated"
     assert imported.run("heal_links", request.tags).success
     assert imported.homes() == before
-    assert imported.words() == IN_SYNC
+    assert imported.message() == IN_SYNC
 
 
 def test_the_observation_of_the_patients_is_reported_with_their_fingerprint(imported: Ticking) -> None:
@@ -66,9 +66,9 @@ def test_the_observation_of_the_patients_is_reported_with_their_fingerprint(impo
 def test_a_half_empty_table_is_told_and_waited_for(imported: Ticking) -> None:
     imported.execute("create table kept as select * from patients")
     imported.execute("delete from patients where id in (select id from patients order by id limit 20)")
-    assert "known patients are missing; waiting until the table has stood still" in imported.words()
+    assert "known patients are missing; waiting until the table has stood still" in imported.message()
     imported.execute("insert into patients select * from kept on conflict do nothing")
-    assert imported.words() == IN_SYNC
+    assert imported.message() == IN_SYNC
 
 
 def test_a_reimport_that_is_never_finished_heals_who_is_back_and_then_the_others(
@@ -83,7 +83,7 @@ def test_a_reimport_that_is_never_finished_heals_who_is_back_and_then_the_others
     healed = imported.homes()
     assert 0 < len(healed) < len(at_home)
     assert healed.items() <= at_home.items()
-    assert imported.words() == IN_SYNC
+    assert imported.message() == IN_SYNC
     imported.execute("insert into patients select * from late")
     assert imported.follow(imported.requested()).success
     assert imported.homes() == at_home
@@ -93,9 +93,9 @@ def test_a_newly_registered_patient_starts_no_run_and_is_in_the_history(imported
     known = "select count(*) from fm_migration.patient_identity where ended is null"
     before, runs = imported.ask(known), len(imported.instance.get_runs())
     imported.execute(NEW_PATIENT)
-    assert imported.words() == "new patients were registered; no link and no photograph waits for them"
+    assert imported.message() == "new patients were registered; no link and no photograph waits for them"
     assert imported.ask(known) == before + 1
-    assert imported.words() == IN_SYNC
+    assert imported.message() == IN_SYNC
     assert len(imported.instance.get_runs()) == runs
 
 
@@ -106,10 +106,10 @@ def test_a_healing_that_a_person_has_undone_stays_undone_until_the_patients_chan
     plan = imported.ask("select max(id) from fm_migration.link_plan where kind = 'links' and applied_at is not null")
     assert imported.run("undo_plan", config={"ops": {"undo": {"config": {"plan": plan}}}}).success
     assert imported.homes() != healed
-    assert imported.words().startswith(f"plan {plan} has led the links to these patients, and a person has undone it")
+    assert imported.message().startswith(f"plan {plan} has led the links to these patients, and a person has undone it")
     assert imported.run("heal_links").success
     assert imported.homes() == healed
-    assert imported.words() == IN_SYNC
+    assert imported.message() == IN_SYNC
 
 
 @pytest.mark.parametrize("status", [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED])
@@ -117,14 +117,14 @@ def test_there_is_no_second_run_while_one_is_on_its_way(imported: Ticking, statu
     imported.reimport()
     request = imported.requested()
     record_run(imported.instance, imported.definitions.resolve_job_def("heal_links"), status, request.tags)
-    assert imported.words() == "a run that writes links is on its way"
+    assert imported.message() == "a run that writes links is on its way"
 
 
 def test_links_that_somebody_materializes_in_the_ui_count_as_on_their_way(imported: Ticking) -> None:
     imported.reimport()
     everything = imported.definitions.resolve_implicit_global_asset_job_def()
     run = record_run(imported.instance, everything, dg.DagsterRunStatus.STARTED, assets=["link_plan", "image_batches"])
-    assert imported.words() == "a run that writes links is on its way"
+    assert imported.message() == "a run that writes links is on its way"
     imported.instance.report_run_canceled(run)
     assert imported.requested()
 
@@ -140,16 +140,16 @@ def test_a_failed_run_is_repeated_after_a_pause_that_grows(imported: Ticking) ->
     imported.execute("alter table images_batch add constraint broken check (object_id is null) not valid")
     tags = imported.requested().tags
     assert not imported.run("heal_links", tags).success
-    assert "healing has failed 1 times for this state" in imported.words()
+    assert "healing has failed 1 times for this state" in imported.message()
     assert not imported.run("heal_links", tags).success
-    said = imported.words()
+    said = imported.message()
     assert "healing has failed 2 times for this state" in said
     assert "Next try at " in said
     # Another change is another state: it is not kept waiting for what went wrong before.
     imported.execute("alter table images_batch drop constraint broken")
     imported.reimport()
     assert imported.run("heal_links", imported.requested().tags).success
-    assert imported.words() == IN_SYNC
+    assert imported.message() == IN_SYNC
 
 
 def test_a_table_that_cannot_be_written_fails_its_check_by_name_and_holds_up_no_other(imported: Ticking) -> None:
@@ -169,10 +169,10 @@ def test_a_run_that_lost_its_machine_is_ended_and_repeated(imported: Ticking) ->
     heal_links = imported.definitions.resolve_job_def("heal_links")
     run = record_run(imported.instance, heal_links, dg.DagsterRunStatus.STARTED, imported.requested().tags)
     assert run.tags["dagster/max_runtime"] == "900"
-    assert "on its way" in imported.words()
+    assert "on its way" in imported.message()
     # What Dagster's monitoring does when that time is over.
     imported.instance.report_run_failed(run, "Exceeded maximum runtime")
-    assert "healing has failed 1 times" in imported.words()
+    assert "healing has failed 1 times" in imported.message()
 
 
 def test_a_look_that_fails_fails_the_tick_without_a_word_of_the_driver(imported: Ticking) -> None:
@@ -276,7 +276,7 @@ def test_a_wait_that_takes_long_is_told_once(
     record_run(imported.instance, everything, dg.DagsterRunStatus.STARTED, assets=["link_plan", "image_batches"])
     assert mailbox == []
     for _ in range(3):
-        assert imported.words() == "a run that writes links is on its way"
+        assert imported.message() == "a run that writes links is on its way"
     (body,) = mailbox
     assert json.loads(body) == {
         "job": "heal_links",
@@ -299,12 +299,12 @@ def test_a_webhook_that_refuses_is_told_of_the_wait_at_the_next_look(
     record_run(imported.instance, everything, dg.DagsterRunStatus.STARTED, assets=["link_plan", "image_batches"])
     monkeypatch.setenv("FM_ALERT_URL", "http://127.0.0.1:9/nobody-listens")
     settings.cache_clear()
-    imported.words()
+    imported.message()
     with pytest.raises(dg.Failure, match="ConnectError"):
         imported.tick()
     monkeypatch.setenv("FM_ALERT_URL", listening.get_secret_value())
     settings.cache_clear()
-    assert imported.words()
+    assert imported.message()
     assert len(mailbox) == 1
 
 
@@ -318,7 +318,7 @@ def test_a_wait_that_one_way_can_tell_is_told_once(
     everything = imported.definitions.resolve_implicit_global_asset_job_def()
     record_run(imported.instance, everything, dg.DagsterRunStatus.STARTED, assets=["link_plan", "image_batches"])
     for _ in range(4):
-        imported.words()
+        imported.message()
     assert (len(mailbox), letters.letters) == (1, [])
 
 

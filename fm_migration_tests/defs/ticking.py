@@ -39,7 +39,7 @@ class Ticking:
             self.instance.report_runless_asset_event(event)
         return result
 
-    def words(self) -> str:
+    def message(self) -> str:
         """Why the tick starts no run."""
         result = self.tick()
         assert not result.run_requests

@@ -184,8 +184,8 @@ class Dagster:
 
     def wait_until_idle(self) -> None:
         """Wait until no run is on its way."""
-        on_their_way = [status for status in dg.DagsterRunStatus if status not in _FINISHED]
-        wait_for("no run is on its way", lambda: not self.runs(*on_their_way), every=1)
+        active_runs = [status for status in dg.DagsterRunStatus if status not in _FINISHED]
+        wait_for("no run is on its way", lambda: not self.runs(*active_runs), every=1)
 
     @staticmethod
     def _program(name: str) -> str:

@@ -250,9 +250,9 @@ def _but_for_keys(found: Iterable[Sighting]) -> list[Sighting]:
 
 
 def test_none_is_in_what_we_put_into_the_bucket(aviary: Aviary) -> None:
-    knobs = load_settings()
-    prefixes = [knobs.thumbnail_prefix, knobs.own_prefix]
-    listed = aviary.bucket.client.list_objects_v2(Bucket=aviary.bucket.name, Prefix=knobs.thumbnail_prefix)
+    values = load_settings()
+    prefixes = [values.thumbnail_prefix, values.own_prefix]
+    listed = aviary.bucket.client.list_objects_v2(Bucket=aviary.bucket.name, Prefix=values.thumbnail_prefix)
     assert listed["KeyCount"] > 50
     found = canaries.in_objects(aviary.bucket.client, aviary.bucket.name, prefixes)
     assert not _but_for_keys(found)

@@ -495,9 +495,9 @@ def test_thumbnail_missing(world: World) -> None:
     world.link()
     answer = ask(world, "77")
     assert (first_broken(answer), states(answer)) == ((F.THUMBNAIL_MISSING, HopName.THUMBNAIL), "ooooox")
-    assert answer.headline.startswith(f"Recid 77 is visible in the gallery of patient {anna}; the first thing amiss is")
+    assert answer.headline.startswith(f"Recid 77 is visible in the gallery of patient {anna}; the first thing wrong is")
     assert commands(answer) == ["dg launch --assets thumbnails --partition 2016-10"]
-    (amiss,) = ask(world, anna).amiss
+    (amiss,) = ask(world, anna).wrong
     assert (amiss.finding, amiss.photographs) == (F.THUMBNAIL_MISSING, 1)
 
 
@@ -868,7 +868,7 @@ def test_the_answer_for_programs_has_these_keys(world: World, anna: uuid.UUID) -
     assert json.loads(json.dumps(answer)) == answer
     assert list(answer) == [
         "asked", "kind", "subject", "headline", "broken", "patients", "photographs", "visible", "first_broken_hop",
-        "reasons", "amiss", "findings", "report_only", "tenures", "walks", "as_of",
+        "reasons", "wrong", "findings", "report_only", "tenures", "walks", "as_of",
     ]  # fmt: skip
     assert list(answer["walks"][0]) == [
         "subject", "row", "recid", "object", "patient", "batch", "image", "thumbnail", "visible", "first_broken_hop",
@@ -908,5 +908,5 @@ def test_two_hundred_photographs_take_as_many_statements_as_one(world: World) ->
         event.listen(world.engine, "before_cursor_execute", lambda *args, seen=statements: seen.append(args[2]))
         answer = ask(world, patient)
         counts.append(len(statements))
-    assert (answer.photographs, len(answer.amiss)) == (200, 1)
+    assert (answer.photographs, len(answer.wrong)) == (200, 1)
     assert counts[1] <= counts[0] * 2

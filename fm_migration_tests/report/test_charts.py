@@ -34,7 +34,7 @@ def data(engine: Engine) -> ReportData:
 def test_a_waterfall_is_read_by_the_sums_at_its_ends(between: list[int]) -> None:
     steps = waterfall_steps([("rows", 100), ("no object", between[0]), ("no patient", between[1]), ("visible", 95)])
     assert [step.change for step in steps] == [100, -3, -2, 95]
-    assert [step.words for step in steps] == ["100", "−3", "−2", "95"]
+    assert [step.caption for step in steps] == ["100", "−3", "−2", "95"]
 
 
 def test_a_waterfall_may_be_empty_or_have_one_sum() -> None:
@@ -64,7 +64,7 @@ def test_the_pictures_take_their_colours_from_the_page(data: ReportData) -> None
 
 
 def test_the_pictures_say_what_they_show(data: ReportData) -> None:
-    words = draw(data)["waterfall"].words
+    words = draw(data)["waterfall"].caption
     assert words.startswith("6,490 rows of the export, 6,401 visible photographs: no original in the bucket −43")
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 
 from fm_migration.report import page
 from fm_migration.report.classes import FindingClass as Kind
-from fm_migration.report.page import make_page, spell
+from fm_migration.report.page import format_duration, make_page
 from fm_migration.report.reading import read_report, shown_findings
 from fm_migration_tests.report.made_up import Reports
 from fm_migration_tests.report.nights import ACCEPTED, GONE, OPEN, some_weeks
@@ -40,7 +40,7 @@ class _Text(HTMLParser):
 
     def __init__(self) -> None:
         super().__init__()
-        self.words: list[str] = []
+        self.message: list[str] = []
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.inside: dict[str, list[str]] = {}
         self._open = ""
@@ -58,11 +58,11 @@ class _Text(HTMLParser):
         if self._open:
             self.inside[self._open][-1] += data
         elif data.strip():
-            self.words.append(" ".join(data.split()))
+            self.message.append(" ".join(data.split()))
 
     @property
     def text(self) -> str:
-        return " ".join(self.words)
+        return " ".join(self.message)
 
 
 def parse(html: str) -> _Text:
@@ -79,7 +79,7 @@ def test_the_page_tells_what_the_report_found(reports: Reports) -> None:
     for kind, count in OPEN.items():
         assert kind.meaning[1:] in parsed.text
         assert any(attributes.get("data-class") == kind for _, attributes in parsed.tags)
-        assert f"{count:,}" in parsed.words
+        assert f"{count:,}" in parsed.message
     assert f"{sum(OPEN.values())} open findings: 80 where somebody does not see a photograph" in parsed.text
     assert "6 new, 5 gone" in parsed.text
     assert "scanned before dates were kept (2026-03-02)" in parsed.text
@@ -184,7 +184,7 @@ def test_a_page_without_room_says_where_the_rest_is(reports: Reports) -> None:
      (183_600, "2 d 3 h")],
 )  # fmt: skip
 def test_durations_are_spelled_for_people(seconds: float, words: str) -> None:
-    assert spell(timedelta(seconds=seconds)) == words
+    assert format_duration(timedelta(seconds=seconds)) == words
 
 
 # --- can it be read ---------------------------------------------------------------------------------------------------

@@ -221,8 +221,8 @@ def test_it_tells_how_far_it_is_with_the_time_left(few: Photographed) -> None:
     assert len(told) > 2
     assert told[-1].done == told[-1].total == len(few.shown())
     assert [one.done for one in told] == sorted(one.done for one in told)
-    assert "a second" in told[-1].words
-    assert "left" in told[-1].words
+    assert "a second" in told[-1].message
+    assert "left" in told[-1].message
 
 
 def test_a_line_per_photograph_is_there_for_who_asks_by_ids_of_ours(

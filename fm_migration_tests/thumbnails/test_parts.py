@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fm_migration.images.outcome import Made, NotAnImage, Outcome, Partial, RefusalReason, Unreadable
 from fm_migration.thumbnails.judging import ThumbnailDecision, judge
-from fm_migration.thumbnails.progress import Progress, every, spell
+from fm_migration.thumbnails.progress import Progress, every, format_duration
 from fm_migration.thumbnails.thumbnailing import MonthPending, Pending
 from fm_migration.watching.backoff import LONGEST_PAUSE, Failures
 from fm_migration.watching.thumbnails import choose, newest_first
@@ -30,14 +30,14 @@ OURS = "thumbnails/aa-bb/old.jpg"
 
 
 def test_progress_says_rate_and_time_left() -> None:
-    assert Progress(250, 1000, 10.0).words == "250 of 1,000 photographs, 25.0 a second, 30 s left"
-    assert Progress(0, 1000, 10.0).words == "0 of 1,000 photographs, 0.0 a second"
+    assert Progress(250, 1000, 10.0).message == "250 of 1,000 photographs, 25.0 a second, 30 s left"
+    assert Progress(0, 1000, 10.0).message == "0 of 1,000 photographs, 0.0 a second"
     assert Progress(0, 0, 0.0).seconds_left is None
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(0, "0 s"), (99, "99 s"), (720, "12 min"), (11_100, "3 h 05 min")])
 def test_times_are_for_people(seconds: float, words: str) -> None:
-    assert spell(seconds) == words
+    assert format_duration(seconds) == words
 
 
 def test_the_clock_ticks_while_nothing_else_happens_and_stops_with_the_block() -> None:
@@ -66,38 +66,38 @@ def test_the_newest_months_come_first_and_the_undated_last() -> None:
 
 
 def test_each_reason_to_wait_is_said() -> None:
-    assert choose([], (), 0, 1, _never, NOW).words == "every thumbnail is current"
+    assert choose([], (), 0, 1, _never, NOW).reason == "every thumbnail is current"
     busy = choose(MONTHS, {"2024-11"}, 1, 1, _never, NOW)
     assert busy.months == ()
-    assert "9 photographs of 3 months" in busy.words
-    assert "1 runs are on their way" in busy.words
-    assert "FM_THUMBNAIL_RUNS is 0" in choose(MONTHS, (), 0, 0, _never, NOW).words
+    assert "9 photographs of 3 months" in busy.reason
+    assert "1 runs are on their way" in busy.reason
+    assert "FM_THUMBNAIL_RUNS is 0" in choose(MONTHS, (), 0, 0, _never, NOW).reason
     paused = choose(MONTHS, (), 0, 3, lambda _: Failures(1, NOW), NOW)
     assert paused.months == ()
-    assert "3 months pause" in paused.words
+    assert "3 months pause" in paused.reason
 
 
 @given(
     pending=st.sets(st.sampled_from(["undated", *(f"20{year}-06" for year in range(10, 30))])),
-    on_their_way=st.sets(st.sampled_from(["undated", *(f"20{year}-06" for year in range(10, 30))]), max_size=4),
+    active_runs=st.sets(st.sampled_from(["undated", *(f"20{year}-06" for year in range(10, 30))]), max_size=4),
     most=st.integers(1, 5),
     tries=st.integers(0, 12),
     waited=st.integers(0, 10_000),
 )
 def test_never_too_many_never_twice_and_never_waited_for_in_vain(
-    pending: Collection[str], on_their_way: Collection[str], most: int, tries: int, waited: int
+    pending: Collection[str], active_runs: Collection[str], most: int, tries: int, waited: int
 ) -> None:
     months = [MonthPending(month, 1, "v") for month in sorted(pending)]
     told = Failures(tries, NOW) if tries else None
     now = NOW + timedelta(seconds=waited)
-    choice = choose(months, on_their_way, len(on_their_way), most, lambda _: told, now)
+    choice = choose(months, active_runs, len(active_runs), most, lambda _: told, now)
     chosen = {one.month for one in choice.months}
-    assert len(chosen) == len(choice.months) <= max(0, most - len(on_their_way))
-    assert chosen <= set(pending) - set(on_their_way)
+    assert len(chosen) == len(choice.months) <= max(0, most - len(active_runs))
+    assert chosen <= set(pending) - set(active_runs)
     patient_enough = not tries or now >= NOW + LONGEST_PAUSE
-    if set(pending) - set(on_their_way) and len(on_their_way) < most and patient_enough:
+    if set(pending) - set(active_runs) and len(active_runs) < most and patient_enough:
         assert chosen
-    assert choice.words
+    assert choice.reason
 
 
 # --- the verdict ------------------------------------------------------------------------------------------------------

@@ -146,7 +146,7 @@ def _figures(report: Report) -> dict[str, Any]:
     return {
         "classes": _class_table(report),
         "waterfall": _waterfall_table(report),
-        "withheld": {name.value: one.words for name, one in report.withheld.items()},
+        "withheld": {name.value: one.message for name, one in report.withheld.items()},
         "report": report.id,
         "findings": sum(report.counts.values()),
         "new": sum(report.new.values()),

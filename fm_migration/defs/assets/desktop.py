@@ -107,7 +107,7 @@ def _bring(
 ) -> Brought:
     told = time.monotonic()
 
-    def tell(done: int, of: int, brought: Brought) -> None:
+    def on_progress(done: int, of: int, brought: Brought) -> None:
         nonlocal told
         if time.monotonic() - told > LOG_SECONDS:
             told = time.monotonic()
@@ -122,7 +122,7 @@ def _bring(
         read_all=config.read_all,
         workers=config.workers,
         run_id=context.run.run_id,
-        tell=tell,
+        on_progress=on_progress,
     )
 
 

@@ -352,13 +352,13 @@ def image_batches(
             before = applying.visible_images(connection)
             done = applying.apply_plan(connection, plan_id, approve=config.approve, run_id=context.run.run_id)
             table = table_metadata(connection, "images_batch")
-        words = f"{done.applied:,} rows changed" if done.applied else "nothing to change"
-        context.log.info("plan %s: %s, %s images visible", done.plan, words, done.visible)
+        message = f"{done.applied:,} rows changed" if done.applied else "nothing to change"
+        context.log.info("plan %s: %s, %s images visible", done.plan, message, done.visible)
         yield dg.MaterializeResult(
             # Like the plan's, a function of the inputs: applying the same again makes nothing downstream stale.
             data_version=dg.DataVersion(done.inputs),
             metadata={
-                "summary": f"{words}; {before:,} images were visible, {done.visible:,} are now",
+                "summary": f"{message}; {before:,} images were visible, {done.visible:,} are now",
                 **table,
                 "plan": done.plan,
                 "rows_changed": done.applied,

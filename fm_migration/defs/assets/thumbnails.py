@@ -19,7 +19,7 @@ from fm_migration.images.recipe import Recipe
 from fm_migration.settings import settings as read_settings
 from fm_migration.thumbnails import thumbnailing
 from fm_migration.thumbnails.making import MakingReport, make_thumbnails
-from fm_migration.thumbnails.progress import spell
+from fm_migration.thumbnails.progress import format_duration
 from fm_migration.thumbnails.thumbnailing import Choice, ThumbnailState, ThumbnailSurvey
 
 GROUP = "clinic"
@@ -99,22 +99,22 @@ def thumbnails(
     database: DatabaseResource,
     objects: ObjectStoreResource,
 ) -> Iterator[Any]:
-    knobs = settings.settings()
+    values = settings.settings()
     months = list(context.partition_keys)
-    sheet = knobs.home / "contact-sheets" / f"{context.run.run_id}.html" if config.contact_sheet else None
+    sheet = values.home / "contact-sheets" / f"{context.run.run_id}.html" if config.contact_sheet else None
     with readable_failures():
         report = make_thumbnails(
             database.engine(),
             objects.store(),
-            knobs,
+            values,
             months,
             Choice(config.only_missing, config.force, config.limit),
             run_id=context.run.run_id,
-            tell=lambda progress: context.log.info(progress.words),
+            on_progress=lambda progress: context.log.info(progress.message),
             contact_sheet=sheet,
         )
         context.log.info("%s", summary(report))
-        made_how = Recipe().hash, knobs.thumbnail_prefix
+        made_how = Recipe().hash, values.thumbnail_prefix
         with database.engine().connect() as connection:
             here = thumbnailing.survey(connection, *made_how, months)
             everywhere = thumbnailing.survey(connection, *made_how)
@@ -148,7 +148,7 @@ def summary(report: MakingReport) -> str:
         return "nothing to do: every thumbnail is current"
     parts = ", ".join(f"{count:,} {state.value}" for state, count in sorted(report.states.items()) if count)
     return (
-        f"{report.done:,} photographs in {spell(report.seconds)} ({report.rate:.1f} a second): {parts}; "
+        f"{report.done:,} photographs in {format_duration(report.seconds)} ({report.rate:.1f} a second): {parts}; "
         f"{report.rows:,} rows of the app changed"
     )
 

@@ -37,14 +37,14 @@ def tell_of_failures(context: dg.RunFailureSensorContext, settings: SettingsReso
     "the message, because mail is kept in many places.",
 )
 def mail_failures(context: dg.RunFailureSensorContext, settings: SettingsResource) -> None:
-    knobs = settings.settings()
-    if not knobs.alert_email or knobs.smtp_url is None:
+    values = settings.settings()
+    if not values.alert_email or values.smtp_url is None:
         return
     run = context.dagster_run
     with readable_failures():
         text = _letter(context.instance, run)
-        server = knobs.smtp_url.get_secret_value()
-        mail_alert(server, knobs.alert_email, f"fm_migration: {run.job_name} has failed", text)
+        server = values.smtp_url.get_secret_value()
+        mail_alert(server, values.alert_email, f"fm_migration: {run.job_name} has failed", text)
 
 
 def _letter(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
@@ -60,14 +60,14 @@ def _letter(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
     lines = [
         f"Run {run.run_id} of {run.job_name} has failed.",
         "",
-        f"Steps: {_spelt(states)}.",
+        f"Steps: {_format_counts(states)}.",
         *(f"Failed: {step.step_key}, after {step.attempts or 1} tries." for step in failed),
-        f"Runs of {run.job_name} in the last 24 hours: {_spelt(of_the_day)}.",
+        f"Runs of {run.job_name} in the last 24 hours: {_format_counts(of_the_day)}.",
         "",
         "The run in Dagster's UI says what went wrong and what to do. This mail holds counts and our own names only.",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _spelt(counts: Counter[str]) -> str:
+def _format_counts(counts: Counter[str]) -> str:
     return ", ".join(f"{count} {what}" for what, count in sorted(counts.items())) or "none"

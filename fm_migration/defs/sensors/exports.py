@@ -11,14 +11,14 @@ import dagster as dg
 from fm_migration.defs.failures import readable_failures
 from fm_migration.defs.jobs import import_photographs, within
 from fm_migration.defs.resources import DatabaseResource, SettingsResource
-from fm_migration.defs.sensors.runs import ended, failed_last, links_on_their_way, request
+from fm_migration.defs.sensors.runs import ended, failed_last, link_run_is_active, request
 from fm_migration.errors import ExportError, TransientError
 from fm_migration.ledger import csv_metadata
 from fm_migration.linking import applying
 from fm_migration.objects.failures import ObjectMissingError
 from fm_migration.places import Places
-from fm_migration.sources.export_file import look_at_export, open_export
-from fm_migration.watching.backoff import Observation, look
+from fm_migration.sources.export_file import observe_export, open_export
+from fm_migration.watching.backoff import Observation, observe
 from fm_migration.watching.exports import ExportState, Judged, judge
 
 EXPORT_TAG = "fm/export"
@@ -36,28 +36,28 @@ _SHOWN = 16
 def new_export(
     context: dg.SensorEvaluationContext, settings: SettingsResource, database: DatabaseResource
 ) -> dg.SensorResult | dg.SkipReason:
-    knobs = settings.settings()
-    if not knobs.watch_export:
+    values = settings.settings()
+    if not values.watch_export:
         return dg.SkipReason("FM_WATCH_EXPORT is false: a person starts the imports")
     now = datetime.now(UTC)
     last = json.loads(context.cursor) if context.cursor else None
     with readable_failures():
         places = settings.places()
         try:
-            seen = look(Observation.from_dict(last) if last else None, look_at_export(places), now)
+            seen = observe(Observation.from_dict(last) if last else None, observe_export(places), now)
             known = last["sha256"] if last and seen == Observation.from_dict(last) else None
             with database.engine().connect() as connection:
                 last_applied = applying.last_applied(connection)
                 export = ExportState(seen, known, csv_metadata.last_read(connection), last_applied is not None)
-            judged = _judge(context.instance, places, export, now, timedelta(seconds=knobs.watch_settle_seconds))
+            judged = _judge(context.instance, places, export, now, timedelta(seconds=values.watch_settle_seconds))
         except (ExportError, ObjectMissingError, TransientError) as error:
             # Not there at the moment is no state to act on: somebody may be putting another in its place.
             return dg.SkipReason(str(error))
     cursor = json.dumps({**seen.as_dict(), "sha256": judged.sha256})
-    if not judged.verdict.start:
-        return dg.SensorResult(skip_reason=judged.verdict.words, cursor=cursor)
+    if not judged.decision.start:
+        return dg.SensorResult(skip_reason=judged.decision.reason, cursor=cursor)
     tags = _tags(judged.sha256 or "")
-    asked = request(context, judged.verdict.words, tags, run_config=within(last_applied))
+    asked = request(context, judged.decision.reason, tags, run_config=within(last_applied))
     return dg.SensorResult(run_requests=[asked], cursor=cursor)
 
 
@@ -72,7 +72,7 @@ def _judge(
         export,
         now,
         settle=settle,
-        run_on_its_way=links_on_their_way(instance),
+        run_is_active=link_run_is_active(instance),
         content=content,
         tried=lambda sha256: ended(instance, _tags(sha256)),
         unfinished=lambda sha256: failed_last(instance, _tags(sha256)),

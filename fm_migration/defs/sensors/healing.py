@@ -11,7 +11,7 @@ import dagster as dg
 from fm_migration.defs.failures import readable_failures
 from fm_migration.defs.jobs import heal_links, within
 from fm_migration.defs.resources import DatabaseResource, SettingsResource
-from fm_migration.defs.sensors.runs import ended, links_on_their_way, request
+from fm_migration.defs.sensors.runs import ended, link_run_is_active, request
 from fm_migration.ledger import identity
 from fm_migration.linking import applying, consuming, following
 from fm_migration.operations.alerts import send_waiting_alert
@@ -38,7 +38,7 @@ def patients_reimported(
         patients,
         PatientsObservation.from_dict(json.loads(context.cursor)) if context.cursor else None,
         datetime.now(UTC),
-        run_is_active=links_on_their_way(context.instance),
+        run_is_active=link_run_is_active(context.instance),
         failures=ended(context.instance, {FINGERPRINT_TAG: patients.fingerprint}, [dg.DagsterRunStatus.FAILURE]),
         settle=timedelta(seconds=values.heal_settle_seconds),
         alert_after=timedelta(seconds=values.alert_after),

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from fm_migration.defs.failures import readable_failures
 from fm_migration.defs.jobs import import_photographs, within
 from fm_migration.defs.resources import DatabaseResource, ObjectStoreResource, SettingsResource
-from fm_migration.defs.sensors.runs import ended, failed_last, links_on_their_way, request
+from fm_migration.defs.sensors.runs import ended, failed_last, link_run_is_active, request
 from fm_migration.errors import TransientError
 from fm_migration.ledger import inbox, inventory
 from fm_migration.linking import applying
@@ -22,15 +22,15 @@ from fm_migration.settings import Settings
 from fm_migration.sources.bucket import newest_report
 from fm_migration.watching import inbox as watched_inbox
 from fm_migration.watching import objects as watched_objects
-from fm_migration.watching.objects import Look, look_around, look_for_report
-from fm_migration.watching.verdict import FIRST_IMPORT, Decision
+from fm_migration.watching.decision import FIRST_IMPORT, Decision
+from fm_migration.watching.objects import ScanResult, scan_bucket, scan_reports
 
 #: Which difference between bucket and inventory a run was started for.
 OBJECTS_TAG = "fm/objects"
 #: Every run that one of these two sensors starts.
-TAKES_IN = {"fm/takes_in": "objects"}
+INGESTS = {"fm/takes_in": "objects"}
 #: The export is not read again: what is new in it comes by `new_export`.
-TAKEN_IN_BY = [dg.AssetKey(name) for name in ("s3_inventory", "link_plan", "image_batches", "patient_links")]
+INGESTED_BY = [dg.AssetKey(name) for name in ("s3_inventory", "link_plan", "image_batches", "patient_links")]
 
 #: Beside a queue, and beside S3's own reports, the look around the bucket is there for what they have missed.
 BACKING_UP = timedelta(hours=1)
@@ -50,8 +50,8 @@ def new_objects(
     database: DatabaseResource,
     objects: ObjectStoreResource,
 ) -> dg.SensorResult | dg.SkipReason:
-    knobs = settings.settings()
-    if not knobs.watch_objects:
+    values = settings.settings()
+    if not values.watch_objects:
         return dg.SkipReason("FM_WATCH_OBJECTS is false: a person materializes s3_inventory")
     now = datetime.now(UTC)
     with readable_failures():
@@ -60,26 +60,26 @@ def new_objects(
                 last = applying.last_applied(connection)
                 if last is None:
                     return dg.SkipReason(FIRST_IMPORT)
-                look = _look(connection, objects.store(), knobs, now)
+                found = _scan(connection, objects.store(), values, now)
         except TransientError as error:
             return dg.SkipReason(f"the bucket could not be looked at this time: {error}")
-    state = _state(look.difference.fingerprint if look.difference else "")
-    verdict = watched_objects.judge(
-        look,
+    state = _state(found.difference.fingerprint if found.difference else "")
+    decision = watched_objects.judge(
+        found,
         now,
-        settle=timedelta(seconds=knobs.watch_settle_seconds),
-        run_on_its_way=links_on_their_way(context.instance),
+        settle=timedelta(seconds=values.watch_settle_seconds),
+        run_is_active=link_run_is_active(context.instance),
         tried=ended(context.instance, state),
-        unfinished=failed_last(context.instance, TAKES_IN),
+        unfinished=failed_last(context.instance, INGESTS),
     )
-    return _take_in(context, verdict, state, within(last))
+    return _ingest(context, decision, state, within(last))
 
 
-def _look(connection: Connection, store: ObjectStore, knobs: Settings, now: datetime) -> Look:
-    if knobs.inventory_reports:
-        return look_for_report(connection, lambda: newest_report(store, knobs).created_at, now, rest=BACKING_UP)
-    rest = BACKING_UP if knobs.object_events else timedelta()
-    return look_around(connection, store, knobs.original_prefixes, now, pages=knobs.watch_pages, rest=rest)
+def _scan(connection: Connection, store: ObjectStore, values: Settings, now: datetime) -> ScanResult:
+    if values.inventory_reports:
+        return scan_reports(connection, lambda: newest_report(store, values).created_at, now, rest=BACKING_UP)
+    rest = BACKING_UP if values.object_events else timedelta()
+    return scan_bucket(connection, store, values.original_prefixes, now, pages=values.watch_pages, rest=rest)
 
 
 @dg.sensor(
@@ -93,54 +93,54 @@ def _look(connection: Connection, store: ObjectStore, knobs: Settings, now: date
 def object_events(
     context: dg.SensorEvaluationContext, settings: SettingsResource, database: DatabaseResource
 ) -> dg.SensorResult | dg.SkipReason:
-    knobs = settings.settings()
-    if knobs.object_events is None:
+    values = settings.settings()
+    if values.object_events is None:
         return dg.SkipReason("FM_OBJECT_EVENTS names no queue; new_objects looks around the bucket instead")
     with readable_failures():
         location = settings.places().objects
 
         def concerns_us(event: ObjectEvent) -> bool:
             # The thumbnails that we write tell of themselves too.
-            return event.bucket == location.bucket and event.key.startswith(knobs.original_prefixes)
+            return event.bucket == location.bucket and event.key.startswith(values.original_prefixes)
 
         try:
             drained = watched_inbox.drain(
                 database.engine(),
-                open_queue(knobs.object_events, location),
+                open_queue(values.object_events, location),
                 concerns_us,
-                most=knobs.object_events_messages,
+                most=values.object_events_messages,
             )
         except TransientError as error:
             return dg.SkipReason(f"the queue could not be read this time: {error}")
         with database.engine().connect() as connection:
             waiting = inbox.waiting(connection, location.bucket)
-            known = inventory.present(connection, knobs.original_prefixes)
+            known = inventory.present(connection, values.original_prefixes)
             last = applying.last_applied(connection)
     if last is None:
-        return dg.SkipReason(f"{drained.words}; {FIRST_IMPORT}")
+        return dg.SkipReason(f"{drained.summary}; {FIRST_IMPORT}")
     state = _state(f"inbox {waiting.fingerprint}")
-    verdict = watched_inbox.judge(
+    decision = watched_inbox.judge(
         drained,
         waiting,
         datetime.now(UTC),
-        settle=timedelta(seconds=knobs.watch_settle_seconds),
-        run_on_its_way=links_on_their_way(context.instance),
+        settle=timedelta(seconds=values.watch_settle_seconds),
+        run_is_active=link_run_is_active(context.instance),
         tried=ended(context.instance, state),
-        unfinished=failed_last(context.instance, TAKES_IN),
+        unfinished=failed_last(context.instance, INGESTS),
     )
     config = within(last)
     if watched_inbox.cheaper_to_look_up(waiting.keys, known):
         config.setdefault("ops", {})["s3_inventory"] = {"config": {"only_new": True}}
-    return _take_in(context, verdict, state, config)
+    return _ingest(context, decision, state, config)
 
 
-def _take_in(
-    context: dg.SensorEvaluationContext, verdict: Decision, state: dict[str, str], config: dict[str, Any]
+def _ingest(
+    context: dg.SensorEvaluationContext, decision: Decision, state: dict[str, str], config: dict[str, Any]
 ) -> dg.SensorResult | dg.SkipReason:
-    if not verdict.start:
-        return dg.SkipReason(verdict.words)
-    tags = {**TAKES_IN, **state}
-    asked = request(context, verdict.words, tags, asset_selection=TAKEN_IN_BY, run_config=config)
+    if not decision.start:
+        return dg.SkipReason(decision.reason)
+    tags = {**INGESTS, **state}
+    asked = request(context, decision.reason, tags, asset_selection=INGESTED_BY, run_config=config)
     return dg.SensorResult(run_requests=[asked])
 
 

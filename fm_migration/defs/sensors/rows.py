@@ -10,7 +10,7 @@ import dagster as dg
 from fm_migration.defs.failures import readable_failures
 from fm_migration.defs.jobs import import_photographs, within
 from fm_migration.defs.resources import DatabaseResource, SettingsResource
-from fm_migration.defs.sensors.runs import ended, links_on_their_way, request
+from fm_migration.defs.sensors.runs import ended, link_run_is_active, request
 from fm_migration.ledger import transfers
 from fm_migration.linking import applying
 from fm_migration.watching.rows import judge
@@ -29,7 +29,7 @@ _SHOWN = 60
 def new_rows(
     context: dg.SensorEvaluationContext, settings: SettingsResource, database: DatabaseResource
 ) -> dg.RunRequest | dg.SkipReason:
-    knobs = settings.settings()
+    values = settings.settings()
     with readable_failures(), database.engine().connect() as connection:
         unread = transfers.unread(connection)
         last_applied = applying.last_applied(connection)
@@ -38,10 +38,10 @@ def new_rows(
         unread,
         datetime.now(UTC),
         imported=last_applied is not None,
-        settle=timedelta(seconds=knobs.watch_settle_seconds),
-        run_on_its_way=links_on_their_way(context.instance),
+        settle=timedelta(seconds=values.watch_settle_seconds),
+        run_is_active=link_run_is_active(context.instance),
         tried=ended(context.instance, tags),
     )
     if not decision.start:
-        return dg.SkipReason(decision.words)
-    return request(context, decision.words, tags, run_config=within(last_applied))
+        return dg.SkipReason(decision.reason)
+    return request(context, decision.reason, tags, run_config=within(last_applied))

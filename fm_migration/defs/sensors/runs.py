@@ -12,7 +12,7 @@ import dagster as dg
 from fm_migration.defs.assets.links import WRITES_LINKS
 from fm_migration.watching.backoff import Failures
 
-ON_ITS_WAY = [
+ACTIVE = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -27,20 +27,18 @@ _LOOKED_AT = 10
 _LINK_ASSETS = {dg.AssetKey("image_batches"), dg.AssetKey("patient_links")}
 
 
-def on_their_way(
-    instance: dg.DagsterInstance, tags: Mapping[str, str], assets: set[dg.AssetKey]
-) -> list[dg.DagsterRun]:
+def active_runs(instance: dg.DagsterInstance, tags: Mapping[str, str], assets: set[dg.AssetKey]) -> list[dg.DagsterRun]:
     """Runs with these tags, or that somebody has started in the UI for one of these assets."""
     return [
         run
-        for run in instance.get_runs(dg.RunsFilter(statuses=ON_ITS_WAY))
+        for run in instance.get_runs(dg.RunsFilter(statuses=ACTIVE))
         if tags.items() <= run.tags.items() or assets & (run.asset_selection or set())
     ]
 
 
-def links_on_their_way(instance: dg.DagsterInstance) -> bool:
+def link_run_is_active(instance: dg.DagsterInstance) -> bool:
     """Whether links are being written, by a job of ours or by somebody who materializes these assets in the UI."""
-    return bool(on_their_way(instance, WRITES_LINKS, _LINK_ASSETS))
+    return bool(active_runs(instance, WRITES_LINKS, _LINK_ASSETS))
 
 
 def ended(
@@ -58,10 +56,10 @@ def failed_last(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> Failur
     return _as_failures(takewhile(lambda record: record.dagster_run.status == dg.DagsterRunStatus.FAILURE, records))
 
 
-def request(context: dg.SensorEvaluationContext, words: str, tags: Mapping[str, str], **more: Any) -> dg.RunRequest:
+def request(context: dg.SensorEvaluationContext, reason: str, tags: Mapping[str, str], **more: Any) -> dg.RunRequest:
     """A run for this reason, which stands in the tick's log and in the run's tags. Without a run key."""
-    context.log.info(words)
-    return dg.RunRequest(tags={**tags, BECAUSE_TAG: words}, **more)
+    context.log.info(reason)
+    return dg.RunRequest(tags={**tags, BECAUSE_TAG: reason}, **more)
 
 
 def _as_failures(records: Iterable[dg.RunRecord]) -> Failures | None:

@@ -13,7 +13,7 @@ from fm_migration.defs.failures import readable_failures
 from fm_migration.defs.jobs import make_thumbnails
 from fm_migration.defs.partitions import MONTH, month_partitions, new_months
 from fm_migration.defs.resources import DatabaseResource, SettingsResource
-from fm_migration.defs.sensors.runs import ended, on_their_way, request
+from fm_migration.defs.sensors.runs import active_runs, ended, request
 from fm_migration.images.recipe import Recipe
 from fm_migration.thumbnails.thumbnailing import MonthPending, months, pending_by_month
 from fm_migration.watching.thumbnails import choose
@@ -31,23 +31,23 @@ PENDING_TAG = "fm/pending"
 def pending_thumbnails(
     context: dg.SensorEvaluationContext, settings: SettingsResource, database: DatabaseResource
 ) -> dg.SensorResult:
-    knobs = settings.settings()
+    values = settings.settings()
     with readable_failures(), database.engine().connect() as connection:
-        pending = pending_by_month(connection, Recipe().hash, knobs.thumbnail_prefix)
+        pending = pending_by_month(connection, Recipe().hash, values.thumbnail_prefix)
         unknown = new_months(context.instance, months(connection))
-    runs = on_their_way(context.instance, MAKES_THUMBNAILS, {dg.AssetKey("thumbnails")})
+    runs = active_runs(context.instance, MAKES_THUMBNAILS, {dg.AssetKey("thumbnails")})
     choice = choose(
         pending,
         _months_of(context.instance, runs) | months_under_way(context.instance),
         len(runs),
-        knobs.thumbnail_runs,
+        values.thumbnail_runs,
         # Whether they failed or ended well: runs for exactly what is still pending have changed nothing.
         lambda one: ended(context.instance, _tags(one)),
         datetime.now(UTC),
     )
     return dg.SensorResult(
-        run_requests=[request(context, choice.words, _tags(one), partition_key=one.month) for one in choice.months],
-        skip_reason=None if choice.months else choice.words,
+        run_requests=[request(context, choice.reason, _tags(one), partition_key=one.month) for one in choice.months],
+        skip_reason=None if choice.months else choice.reason,
         dynamic_partitions_requests=[month_partitions.build_add_request(unknown)] if unknown else [],
     )
 

@@ -65,7 +65,7 @@ def build(
     """
     if connection.info.transaction_status is not TransactionStatus.IDLE:
         raise ValueError("the sample is loaded in one transaction of its own: pass a connection outside of any")
-    tell = progress or _nothing
+    on_progress = progress or _nothing
     result = BuildResult(True, folder / EXPORT_FILE, folder / TRUTH_FILE)
     noted = _prepare_bucket(clinic, objects, bucket)
     filled = _is_filled(clinic, connection)
@@ -74,13 +74,13 @@ def build(
     if filled and not (noted or _truth_matches(clinic, result.truth)):
         raise _occupied(clinic, "holds patients, and nothing says of which sample")
     _put(objects, bucket, NOTE_KEY, _note(clinic), "application/json")
-    sizes = _upload(clinic, objects, bucket, threads, tell)
-    tell("writing files", 0, 2)
+    sizes = _upload(clinic, objects, bucket, threads, on_progress)
+    on_progress("writing files", 0, 2)
     _write(result.export, export.csv_bytes(clinic.rows))
     _write(result.truth, truth.to_json(truth.describe(clinic, sizes)))
-    tell("writing files", 2, 2)
+    on_progress("writing files", 2, 2)
     if not filled:
-        _load(clinic, connection, bucket, sizes, tell)
+        _load(clinic, connection, bucket, sizes, on_progress)
     return result
 
 
@@ -150,7 +150,7 @@ def _has_bucket(objects: Any, bucket: str) -> bool:
     return True
 
 
-def _upload(clinic: Clinic, objects: Any, bucket: str, threads: int, tell: Progress) -> dict[str, int]:
+def _upload(clinic: Clinic, objects: Any, bucket: str, threads: int, on_progress: Progress) -> dict[str, int]:
     """Draw and put every object; how many bytes each has. Drawing lets go of the GIL, so threads are enough."""
     everything = sorted((*clinic.objects, *clinic.uploads), key=_drawing_order)
     finished = 0
@@ -163,7 +163,7 @@ def _upload(clinic: Clinic, objects: Any, bucket: str, threads: int, tell: Progr
         with lock:
             finished += 1
             if finished % 100 == 0 or finished == len(everything):
-                tell("drawing photographs", finished, len(everything))
+                on_progress("drawing photographs", finished, len(everything))
         return stored.key, len(content)
 
     with ThreadPoolExecutor(threads, thread_name_prefix="sample") as pool:
@@ -227,7 +227,7 @@ def _occupied(clinic: Clinic, found: str) -> DatabaseError:
 
 
 def _load(
-    clinic: Clinic, connection: psycopg.Connection[Any], bucket: str, sizes: dict[str, int], tell: Progress
+    clinic: Clinic, connection: psycopg.Connection[Any], bucket: str, sizes: dict[str, int], on_progress: Progress
 ) -> None:
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
@@ -246,7 +246,7 @@ def _load(
         )
         for number, (table, columns, rows) in enumerate(steps, start=1):
             _copy(cursor, table, columns, rows)
-            tell("loading the database", number, len(steps))
+            on_progress("loading the database", number, len(steps))
         cursor.execute("ANALYZE patients, images_batch, images_image, documents_document, contact_relationships")
 
 

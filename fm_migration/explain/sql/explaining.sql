@@ -57,11 +57,11 @@ left join fm_migration.patient_identity as held on held.patient_id = now.patient
 union
 select asked.id, asked.written, 'history', successor.patient_id, null
 from unnest(cast(:ids as uuid[]), cast(:written as text[])) as asked (id, written)
-join successor on successor.former_id = asked.id and successor.verdict = 'found'
+join successor on successor.former_id = asked.id and successor.outcome = 'found'
 union
 select asked.id, asked.written, 'history', now.patient_id, null
 from unnest(cast(:ids as uuid[]), cast(:written as text[])) as asked (id, written)
-join successor on successor.former_id = asked.id and successor.verdict = 'absent'
+join successor on successor.former_id = asked.id and successor.outcome = 'absent'
 join lateral (
     select * from fm_migration.patient_identity as tenure
     where tenure.patient_id = asked.id order by tenure.began desc limit 1
@@ -77,8 +77,8 @@ create temporary table former on commit drop as select distinct unnest(cast(:ids
 -- step: whys
 -- Why nobody follows somebody who is gone, or that a person has said who does.
 select successor.former_id as id,
-       case when successor.verdict = 'ambiguous' and last.shared then 'shared'
-            when successor.verdict = 'ambiguous' then 'passed' else successor.verdict end as why,
+       case when successor.outcome = 'ambiguous' and last.shared then 'shared'
+            when successor.outcome = 'ambiguous' then 'passed' else successor.outcome end as why,
        exists (select from fm_migration.settlement where settlement.former_id = successor.former_id) as settled
 from successor
 left join lateral (
@@ -203,7 +203,7 @@ left join lateral (
 ) as shared on true
 left join lateral (
     select key from (
-        select key, 1 as way, preference from fm_migration.original where recid = csv.recid
+        select key, 1 as match_rank, preference from fm_migration.original where recid = csv.recid
         union all
         select key, 2, preference from fm_migration.original where image_id = csv.image_id and shared.records < 2
         union all
@@ -211,7 +211,7 @@ left join lateral (
         where kind = 'original' and vanished is not null
           and (recid = csv.recid or (image_id = csv.image_id and shared.records < 2))
     ) as named
-    order by way, preference, key
+    order by match_rank, preference, key
     limit 1
 ) as original on true
 left join lateral (

@@ -77,7 +77,7 @@ set vanished = :snapshot
 from missing
 where known.key = missing.key;
 
--- step: take_in
+-- step: ingest
 -- What was told is done, once a reading has seen it: a complete listing all that was told before it, an inventory
 -- report what had happened before it was made.
 update fm_migration.inbox

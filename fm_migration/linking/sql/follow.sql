@@ -18,7 +18,7 @@ analyze former;
 -- A person's word (fm-migration settle) goes before all of it.
 create temporary table successor on commit drop as
 with recursive path as (
-    select former_id, former_id as patient_id, null::text as verdict, 0 as steps from former
+    select former_id, former_id as patient_id, null::text as outcome, 0 as steps from former
   union all
     select path.former_id, coalesce(settled.patient_id, next.patient_id),
            case
@@ -54,18 +54,18 @@ with recursive path as (
                               and (earlier.ended is null or earlier.ended > last.began))))) as was_there,
                bool_or(exists (select from patients where patients.id = holder.patient_id)) as present
         from (
-            select tenure.*, rank() over (order by tenure.began) as turn,
+            select tenure.*, rank() over (order by tenure.began) as rank,
                    bool_or(tenure.written = last.written) over (partition by tenure.began) as written_the_same
             from fm_migration.patient_identity as tenure
             where tenure.filemaker_id = last.filemaker_id and tenure.patient_id <> last.patient_id
               and tenure.began >= last.ended and (tenure.written = last.written or not last.twin)
         ) as holder
-        where holder.turn = 1 and (holder.written = last.written or not holder.written_the_same)
+        where holder.rank = 1 and (holder.written = last.written or not holder.written_the_same)
     ) as next on true
-    where path.verdict is null and path.steps < 1000
+    where path.outcome is null and path.steps < 1000
 )
-select former_id, patient_id, verdict from path
-where verdict is not null;
+select former_id, patient_id, outcome from path
+where outcome is not null;
 
 -- step: index_successor
 create unique index on successor (former_id);
@@ -77,9 +77,9 @@ analyze successor;
 -- By column, what became of the links that led to nobody.
 select column_number,
        sum(links)::bigint as dangling,
-       coalesce(sum(links) filter (where verdict = 'found'), 0)::bigint as found,
-       coalesce(sum(links) filter (where verdict = 'never_seen'), 0)::bigint as never_seen,
-       coalesce(sum(links) filter (where verdict = 'ambiguous'), 0)::bigint as ambiguous
+       coalesce(sum(links) filter (where outcome = 'found'), 0)::bigint as found,
+       coalesce(sum(links) filter (where outcome = 'never_seen'), 0)::bigint as never_seen,
+       coalesce(sum(links) filter (where outcome = 'ambiguous'), 0)::bigint as ambiguous
 from dangling join successor using (former_id)
 group by column_number;
 
@@ -88,4 +88,4 @@ group by column_number;
 -- it follows like a link, since following is no decision about whose something is.
 update fm_migration.recognition as known set agreed_with = successor.patient_id
 from successor
-where successor.former_id = known.agreed_with and successor.verdict = 'found';
+where successor.former_id = known.agreed_with and successor.outcome = 'found';

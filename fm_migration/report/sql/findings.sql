@@ -37,9 +37,9 @@ create unique index on shown (image);
 -- step: analyze_shown
 analyze shown;
 
--- step: album
+-- step: batch_owner
 -- Every batch of patients with what hangs in it. Its day is that of most of its photographs: names may be edited.
-create temporary table album on commit drop as
+create temporary table batch_owner on commit drop as
 select batch.id as batch, batch.object_id as owner, patients.id as patient, batch.uploaded_by_id is not null as by_hand,
        batch.name, batch.image_count, batch.uploaded_at, coalesce(held.images, 0) as images, held.of_rows, held.day,
        greatest(batch.uploaded_at, held.last_upload) > now() - cast(:upload_time as interval) as in_upload
@@ -53,7 +53,7 @@ left join (
 where batch.content_type_id = :content_type;
 
 -- step: analyze_album
-analyze album;
+analyze batch_owner;
 
 -- step: stray
 -- Images whose object is gone, though an object of the same content lies under another key that no image shows. A
@@ -227,7 +227,7 @@ create temporary table lost_link (
 -- step: former
 -- Whoever is pointed at and is not there: where their links belong is asked of the rules by which links are followed.
 create temporary table former on commit drop as
-select owner as former_id from album where patient is null
+select owner as former_id from batch_owner where patient is null
 union
 select former_id from lost_link where former_id is not null;
 
@@ -235,10 +235,10 @@ select former_id from lost_link where former_id is not null;
 -- What is known of them: by which id, who could be meant, and why nobody follows. One who is there in the newest reading,
 -- or has gone a few minutes before, may be back under a new UUID at any moment.
 create temporary table lost on commit drop as
-select successor.former_id, successor.verdict, last.filemaker_id,
-       case when successor.verdict = 'ambiguous' then could_be.patients end as could_be,
+select successor.former_id, successor.outcome, last.filemaker_id,
+       case when successor.outcome = 'ambiguous' then could_be.patients end as could_be,
        coalesce(last.ended is null
-                or (successor.verdict = 'absent' and last.ended >= (
+                or (successor.outcome = 'absent' and last.ended >= (
                         select min(id) from fm_migration.patient_read
                         where read_at > now() - cast(:reimport_lasts as interval))), false)
            and last.patient_id is not null as young
@@ -260,28 +260,28 @@ analyze lost;
 -- Only batches that hold images: an empty one hides nothing. One that we had placed and that somebody has given to a
 -- patient of whom no id is known is that person's decision, and not taken back.
 insert into found
-select case when lost.verdict = 'ambiguous' then 'link_ambiguous'
-            when lost.verdict in ('without_id', 'never_seen') and placed.written ->> 'object_id' <> album.owner::text
+select case when lost.outcome = 'ambiguous' then 'link_ambiguous'
+            when lost.outcome in ('without_id', 'never_seen') and placed.written ->> 'object_id' <> batch_owner.owner::text
                 then 'given_batch_lost'
             else 'batch_without_patient' end,
-       'batch ' || album.batch,
+       'batch ' || batch_owner.batch,
        jsonb_strip_nulls(jsonb_build_object(
-           'batch', album.batch, 'patient', album.owner, 'has', album.images, 'filemaker_id', lost.filemaker_id,
-           'state', lost.verdict, 'could_be', lost.could_be)),
+           'batch', batch_owner.batch, 'patient', batch_owner.owner, 'has', batch_owner.images, 'filemaker_id', lost.filemaker_id,
+           'state', lost.outcome, 'could_be', lost.could_be)),
        lost.young
-from album
-join lost on lost.former_id = album.owner
+from batch_owner
+join lost on lost.former_id = batch_owner.owner
 left join fm_migration.last_written as placed
-    on placed.table_name = 'images_batch' and placed.row_id = album.batch::text
-where album.patient is null and album.images > 0;
+    on placed.table_name = 'images_batch' and placed.row_id = batch_owner.batch::text
+where batch_owner.patient is null and batch_owner.images > 0;
 
 -- step: link_without_patient
 insert into found
-select case when lost.verdict = 'ambiguous' then 'link_ambiguous' else 'link_without_patient' end,
+select case when lost.outcome = 'ambiguous' then 'link_ambiguous' else 'link_without_patient' end,
        'link ' || lost_link.name || ' ' || lost_link.row_id,
        jsonb_strip_nulls(jsonb_build_object(
            'table', lost_link.table_name, 'column', lost_link.column_name, 'of', lost_link.row_id,
-           'patient', lost_link.pointing, 'filemaker_id', lost.filemaker_id, 'state', coalesce(lost.verdict, 'never_seen'),
+           'patient', lost_link.pointing, 'filemaker_id', lost.filemaker_id, 'state', coalesce(lost.outcome, 'never_seen'),
            'could_be', lost.could_be)),
        coalesce(lost.young, false)
 from lost_link left join lost using (former_id);
@@ -388,8 +388,8 @@ insert into found
 select 'batch_doubled', 'batch ' || batch,
        jsonb_build_object('batch', batch, 'of', kept, 'patient', owner, 'has', images), in_upload
 from (
-    select album.*, first_value(batch) over same_day as kept, row_number() over same_day as turn
-    from album
+    select batch_owner.*, first_value(batch) over same_day as kept, row_number() over same_day as rank
+    from batch_owner
     where not by_hand and images > 0
     window same_day as (
         partition by owner, case when day = 'undated' then 'Undated (FileMaker Import)'
@@ -398,18 +398,18 @@ from (
         order by of_rows desc, images desc, uploaded_at, batch
     )
 ) as ranked
-where turn > 1;
+where rank > 1;
 
 -- step: batch_empty
 insert into found
 select 'batch_empty', 'batch ' || batch, jsonb_build_object('batch', batch, 'patient', owner), in_upload
-from album where images = 0;
+from batch_owner where images = 0;
 
 -- step: count_wrong
 insert into found
 select 'count_wrong', 'batch ' || batch,
        jsonb_build_object('batch', batch, 'patient', owner, 'says', image_count, 'has', images), in_upload
-from album where image_count <> images;
+from batch_owner where image_count <> images;
 
 -- step: thumbnail_missing
 -- Photographs of the export that show none although their file has a picture; and those that show one which is gone. Who
@@ -484,9 +484,9 @@ delete from found where young;
 
 -- step: waive
 -- An accepted finding keeps its reason; a line for the very subject goes before one for the whole class.
-update found set waiver = accepted.words
+update found set waiver = accepted.message
 from (
-    select distinct on (found.class, found.subject) found.class, found.subject, waiver.words
+    select distinct on (found.class, found.subject) found.class, found.subject, waiver.message
     from found join waiver on waiver.class = found.class and waiver.subject in (found.subject, '*')
     order by found.class, found.subject, waiver.subject = '*'
 ) as accepted

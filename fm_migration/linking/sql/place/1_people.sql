@@ -48,8 +48,8 @@ with claim as (
         where once.filemaker_id = contact.contact and once.written = contact.written and once.twin)
   union all
     select contact.contact, contact.written, 4,
-           case when successor.verdict = 'found' then successor.patient_id end, held.filemaker_id,
-           coalesce(held.shared or held.twin, false), successor.verdict = 'ambiguous' or coalesce(held.shared, false)
+           case when successor.outcome = 'found' then successor.patient_id end, held.filemaker_id,
+           coalesce(held.shared or held.twin, false), successor.outcome = 'ambiguous' or coalesce(held.shared, false)
     from contact
     join successor on successor.former_id = contact.contact
     left join fm_migration.patient_identity as held

@@ -66,7 +66,7 @@ select batch.id as batch_id, batch.object_id, owner.patient_id, patients.id is n
            as person
 from images_batch as batch
 left join patients on patients.id = batch.object_id
-left join successor on successor.former_id = batch.object_id and successor.verdict = 'found'
+left join successor on successor.former_id = batch.object_id and successor.outcome = 'found'
 cross join lateral (select coalesce(patients.id, successor.patient_id) as patient_id) as owner
 left join fm_migration.patient_identity as held on held.patient_id = owner.patient_id and held.ended is null
 where batch.content_type_id = :content_type;

@@ -116,11 +116,11 @@ where candidate.state in ('linked', 'absent')
 create temporary table beyond_limit on commit drop as
 select photo
 from (
-    select candidate.photo, row_number() over (order by candidate.row_number) as turn
+    select candidate.photo, row_number() over (order by candidate.row_number) as rank
     from candidate join placement_of using (photo)
     where candidate.state = 'linked' and placement_of.decision in ('create', 'move', 'stay')
 ) as counted
-where turn > :limit;
+where rank > :limit;
 
 -- step: hold_back
 delete from placement_of using beyond_limit where placement_of.photo = beyond_limit.photo;

@@ -11,7 +11,7 @@ from fm_migration.watching.backoff import Failures
 LONGEST_WAIT = timedelta(minutes=15)
 #: What changes the galleries for the first time is a person's to start.
 FIRST_IMPORT = "nothing was imported yet: run import_photographs first"
-ON_ITS_WAY = "a run that writes links is on its way"
+RUN_IS_ACTIVE = "a run that writes links is on its way"
 
 
 @dataclass(frozen=True)
@@ -19,24 +19,24 @@ class Decision:
     """Start a run or not, and why."""
 
     start: bool
-    words: str
+    reason: str
 
 
-def wait(words: str) -> Decision:
-    return Decision(False, words)
+def wait(reason: str) -> Decision:
+    return Decision(False, reason)
 
 
-def still_busy(newest: datetime | None, first: datetime | None, now: datetime, settle: timedelta) -> bool:
+def is_being_written(newest: datetime | None, first: datetime | None, now: datetime, settle: timedelta) -> bool:
     """Whether somebody is still writing, as far as the newest change tells, and may go on for now."""
     if newest is None or now - newest >= settle:
         return False
     return first is None or now - first < LONGEST_WAIT
 
 
-def unless_waiting(words: str, now: datetime, *, run_on_its_way: bool, tried: Failures | None) -> Decision:
+def start_unless_waiting(reason: str, now: datetime, *, run_is_active: bool, tried: Failures | None) -> Decision:
     """Start for this reason, unless a run is on its way already, or earlier ones were in vain and it is too soon."""
-    if run_on_its_way:
-        return wait(f"{words}; {ON_ITS_WAY}")
+    if run_is_active:
+        return wait(f"{reason}; {RUN_IS_ACTIVE}")
     if tried is not None and now < tried.pause_ends():
-        return wait(f"{words}; {tried.count} runs for it have changed nothing, see the last one. {tried.next_try()}")
-    return Decision(True, words)
+        return wait(f"{reason}; {tried.count} runs for it have changed nothing, see the last one. {tried.next_try()}")
+    return Decision(True, reason)

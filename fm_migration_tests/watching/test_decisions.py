@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from fm_migration.ledger.inbox import Waiting
 from fm_migration.watching import exports, inbox, objects
-from fm_migration.watching.backoff import LONGEST_PAUSE, Failures, Observation, look
+from fm_migration.watching.backoff import LONGEST_PAUSE, Failures, Observation, observe
+from fm_migration.watching.decision import LONGEST_WAIT, Decision, is_being_written
 from fm_migration.watching.exports import ExportState
 from fm_migration.watching.inbox import Drained, cheaper_to_look_up
-from fm_migration.watching.objects import BucketDifference, Look
-from fm_migration.watching.verdict import LONGEST_WAIT, Decision, still_busy
+from fm_migration.watching.objects import BucketDifference, ScanResult
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SETTLE = timedelta(seconds=30)
@@ -22,12 +22,12 @@ DIFFERENCE = BucketDifference(2, 1, 0, NOW - timedelta(minutes=5), "2-0a")
 
 
 def test_what_is_seen_again_was_so_since_the_first_look() -> None:
-    first = look(None, "a", NOW)
-    assert look(first, "a", NOW + SETTLE) == first
-    assert look(first, "b", NOW + SETTLE) == Observation("b", NOW + SETTLE)
+    first = observe(None, "a", NOW)
+    assert observe(first, "a", NOW + SETTLE) == first
+    assert observe(first, "b", NOW + SETTLE) == Observation("b", NOW + SETTLE)
     assert Observation.from_dict(first.as_dict()) == first
-    assert not first.stood_still(NOW + timedelta(seconds=29), SETTLE)
-    assert first.stood_still(NOW + SETTLE, SETTLE)
+    assert not first.is_stable(NOW + timedelta(seconds=29), SETTLE)
+    assert first.is_stable(NOW + SETTLE, SETTLE)
 
 
 # --- a new export -----------------------------------------------------------------------------------------------------
@@ -40,7 +40,7 @@ def _judge_export(
         export,
         NOW,
         settle=SETTLE,
-        run_on_its_way=False,
+        run_is_active=False,
         content=lambda: content,
         tried=lambda _: tried,
         unfinished=lambda _: unfinished,
@@ -63,12 +63,12 @@ def test_a_hash_that_is_known_is_not_made_again() -> None:
         known,
         NOW,
         settle=SETTLE,
-        run_on_its_way=False,
+        run_is_active=False,
         content=never,
         tried=lambda _: None,
         unfinished=lambda _: None,
     )
-    assert judged.verdict.words == exports.IN_SYNC
+    assert judged.decision.reason == exports.IN_SYNC
 
 
 @given(
@@ -84,22 +84,22 @@ def test_an_export_that_was_not_read_is_never_waited_for_in_vain(
     judged = _judge_export(ExportState(Observation("mark", NOW - timedelta(seconds=still)), None, last), tried=tried)
     patient_enough = still >= 30 and (not count or timedelta(seconds=waited) >= LONGEST_PAUSE)
     if last == "old" and patient_enough:
-        assert judged.verdict.start
+        assert judged.decision.start
     if last == "new" or still < 30:
-        assert not judged.verdict.start
-    assert judged.verdict.words
+        assert not judged.decision.start
+    assert judged.decision.reason
 
 
 # --- new objects ------------------------------------------------------------------------------------------------------
 
 
-def _judge_objects(found: Look, **changes: object) -> Decision:
+def _judge_objects(found: ScanResult, **changes: object) -> Decision:
     given_by_default = {"settle": SETTLE, "run_on_its_way": False, "tried": None, "unfinished": None}
     return objects.judge(found, NOW, **{**given_by_default, **changes})  # type: ignore[arg-type]
 
 
 def test_a_difference_says_what_it_is() -> None:
-    verdict = _judge_objects(Look(DIFFERENCE.words, DIFFERENCE, NOW))
+    verdict = _judge_objects(ScanResult(DIFFERENCE.summary, DIFFERENCE, NOW))
     assert verdict == Decision(True, "2 new, 1 changed and 0 vanished objects")
 
 
@@ -110,20 +110,20 @@ def test_a_difference_says_what_it_is() -> None:
 def test_who_still_writes_is_waited_for_but_not_for_ever(seconds_ago: int, first_seen: int, busy: bool) -> None:
     """The last is a store whose clock is an hour ahead."""
     newest, first = NOW - timedelta(seconds=seconds_ago), NOW - timedelta(seconds=first_seen)
-    assert still_busy(newest, first, NOW, SETTLE) is busy
+    assert is_being_written(newest, first, NOW, SETTLE) is busy
     assert timedelta(seconds=900) == LONGEST_WAIT
 
 
 def test_a_difference_that_is_taken_in_by_a_run_on_its_way_starts_no_second() -> None:
-    found = Look(DIFFERENCE.words, DIFFERENCE, NOW)
-    assert "on its way" in _judge_objects(found, run_on_its_way=True).words
-    assert "3 runs for it" in _judge_objects(found, tried=Failures(3, NOW)).words
+    found = ScanResult(DIFFERENCE.summary, DIFFERENCE, NOW)
+    assert "on its way" in _judge_objects(found, run_is_active=True).reason
+    assert "3 runs for it" in _judge_objects(found, tried=Failures(3, NOW)).reason
     assert _judge_objects(found, tried=Failures(3, NOW - LONGEST_PAUSE)).start
 
 
 def test_a_run_that_failed_behind_the_reading_is_repeated_though_nothing_differs() -> None:
-    in_sync = Look("the inventory is as the bucket: 7 objects")
-    assert _judge_objects(in_sync) == Decision(False, in_sync.words)
+    in_sync = ScanResult("the inventory is as the bucket: 7 objects")
+    assert _judge_objects(in_sync) == Decision(False, in_sync.summary)
     assert not _judge_objects(in_sync, unfinished=Failures(1, NOW)).start
     assert _judge_objects(in_sync, unfinished=Failures(1, NOW - LONGEST_PAUSE)).start
 
@@ -139,7 +139,7 @@ def test_what_waits_in_the_inbox_is_never_waited_for_in_vain(events: int, age: i
         Waiting(events, events, when, when, "f"),
         NOW,
         settle=SETTLE,
-        run_on_its_way=busy,
+        run_is_active=busy,
         tried=Failures(count, NOW - LONGEST_PAUSE) if count else None,
         unfinished=None,
     )
