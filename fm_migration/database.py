@@ -92,7 +92,7 @@ def _with_driver(url: str) -> URL:
         return make_url(url).set(drivername="postgresql+psycopg")
     except ArgumentError:
         raise DatabaseError(
-            "reading", "FM_DATABASE_URL", "it is no URL", "Write it as postgresql://user:password@host:5432/clinic"
+            "reading", "FM_DATABASE_URL", "it is not a URL", "Write it as postgresql://user:password@host:5432/clinic"
         ) from None
 
 
@@ -119,12 +119,12 @@ def explain_statement(error: DBAPIError | psycopg.Error) -> DatabaseError:
             "running a statement on",
             "the database",
             f"its user may not do what we need (SQLSTATE {state})",
-            "Run `fm-migration doctor`: it names the grant that lacks",
+            "Run `fm-migration doctor`: it names the missing grant",
         )
     names = (getattr(diagnosis, name, None) for name in ("table_name", "column_name", "constraint_name"))
     return DatabaseError(
         "running a statement on",
         ".".join(name for name in names if name) or "the database",
         f"it refuses with SQLSTATE {state} ({type(cause).__name__})",
-        "Run `fm-migration doctor`; if all is well there, this is a fault of fm_migration",
+        "Run `fm-migration doctor`; if it finds nothing wrong, this is a fault of fm_migration",
     )

@@ -205,8 +205,8 @@ class Settings(BaseSettings):
     heal_settle_seconds: float = Field(
         default=5.0,
         ge=0,
-        description="How long the patients' table must stand still while known patients are missing from it; after a "
-        "minute healing begins all the same.",
+        description="For how long the patients' table must not change while known patients are missing from it; "
+        "after a minute healing begins all the same.",
     )
     alert_after: float = Field(
         default=900.0,
@@ -221,7 +221,7 @@ class Settings(BaseSettings):
     )
     watch_objects: bool = Field(
         default=True,
-        description="Whether the sensor `new_objects` looks around the bucket and takes in what is new.",
+        description="Whether the sensor `new_objects` scans the bucket and ingests what is new.",
     )
     watch_pages: int = Field(
         default=20,
@@ -233,11 +233,12 @@ class Settings(BaseSettings):
     watch_settle_seconds: float = Field(
         default=30.0,
         ge=0,
-        description="How long an export, or the newest of the new objects, must have stood still before a run starts.",
+        description="For how long an export, or the newest of the new objects, must not have changed before a run "
+        "starts.",
     )
     object_events: str | None = Field(
         default=None,
-        description="URL of the SQS queue that S3 sends its events to, for buckets that are too large to look around: "
+        description="URL of the SQS queue that S3 sends its events to, for buckets that are too large to scan: "
         "`https://sqs.eu-central-1.amazonaws.com/123456789012/clinic`. Unset: no queue (docs/sensors.md).",
     )
     object_events_messages: int = Field(
@@ -251,11 +252,11 @@ class Settings(BaseSettings):
     )
     alert_url: SecretStr | None = Field(
         default=None,
-        description="A webhook that is told of failed runs: job, run, and the message, which holds no patient data.",
+        description="A webhook that is told about failed runs: job, run, and the message, which holds no patient data.",
     )
     alert_email: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="Addresses that are told of failed runs by e-mail, comma-separated: counts only.",
+        description="Addresses that are told about failed runs by e-mail, comma-separated: counts only.",
     )
     smtp_url: SecretStr | None = Field(
         default=None,
@@ -283,8 +284,8 @@ class Settings(BaseSettings):
     thumbnail_runs: int = Field(
         default=4,
         ge=0,
-        description="How many runs of thumbnails, queued ones included, the sensor `pending_thumbnails` lets be on "
-        "their way at a time, one for each month. 0: it starts none, a person does.",
+        description="How many runs of thumbnails, queued ones included, the sensor `pending_thumbnails` allows at a "
+        "time, one for each month. 0: it starts none, a person does.",
     )
     journal_days: int = Field(
         default=365,
@@ -417,7 +418,7 @@ class Settings(BaseSettings):
         try:
             ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError) as error:
-            raise ValueError("is no time zone of the IANA list, such as Australia/Melbourne") from error
+            raise ValueError("is not a time zone of the IANA list, such as Australia/Melbourne") from error
         return value
 
     @property

@@ -38,7 +38,7 @@ class DesktopExport:
         self._lines: list[str] = []
 
     def file(self, path: str, body: bytes) -> Path:
-        """A file that stood still for an hour."""
+        """A file that not changed for an hour."""
         file = self.root / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(body)

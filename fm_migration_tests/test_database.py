@@ -39,7 +39,7 @@ def test_each_way_to_fail_has_a_message_and_a_remedy(
 
 
 def test_what_is_no_url_is_said_to_be_none() -> None:
-    with pytest.raises(DatabaseError, match="FM_DATABASE_URL: it is no URL"):
+    with pytest.raises(DatabaseError, match="FM_DATABASE_URL: it is not a URL"):
         database.open_engine("the clinic's database")
 
 

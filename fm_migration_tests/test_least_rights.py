@@ -370,4 +370,4 @@ def test_a_statement_that_is_refused_sends_people_to_the_doctor(limited: Limited
         limited.ours.rows("select id from images_image")
     error = database.explain_statement(caught.value)
     assert isinstance(error, DatabaseError)
-    assert error.remedy == "Run `fm-migration doctor`: it names the grant that lacks"
+    assert error.remedy == "Run `fm-migration doctor`: it names the missing grant"

@@ -30,7 +30,7 @@ def test_every_setting_says_what_it_means() -> None:
         ("FM_OBJECTS_URL", "s3://", "FM_OBJECTS_URL must begin with s3://bucket"),
         ("FM_FILEMAKER_URL", "http://filemaker.example.org", "FM_FILEMAKER_URL must be https://host"),
         ("FM_FILEMAKER_URL", "https://me:hunter2@filemaker.example.org", "FM_FILEMAKER_URL must be https://host"),
-        ("FM_CLINIC_TIMEZONE", "Atlantis/Poseidonis", "FM_CLINIC_TIMEZONE is no time zone of the IANA list"),
+        ("FM_CLINIC_TIMEZONE", "Atlantis/Poseidonis", "FM_CLINIC_TIMEZONE is not a time zone of the IANA list"),
         ("FM_DATE_ORDER", "ydm", "FM_DATE_ORDER"),
         ("FM_SAMPLE_SIZE", "0", "FM_SAMPLE_SIZE"),
         ("FM_EMBEDDED_POSTGRES_PORT", "70000", "FM_EMBEDDED_POSTGRES_PORT"),

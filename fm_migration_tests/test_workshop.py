@@ -229,7 +229,7 @@ def test_each_contract_breaks_when_it_is_violated(tmp_path: Path) -> None:
 
 
 def rooms() -> list[tuple[str, str, str, str]]:
-    """Of each contract about the inside of a room: its name, the room, a module of its top and one of its bottom."""
+    """For each contract about the inside of a room: its name, the room, a module of its top and one of its bottom."""
     contracts = configparser.ConfigParser()
     contracts.read(ROOT / ".importlinter")
     found = []

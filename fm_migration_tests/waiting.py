@@ -1,7 +1,7 @@
 """How long tests wait: long for what must happen, short for the end of what they have started.
 
-A machine may be busy with other work, and then everything takes several times as long. Nothing waits in vain for what
-does happen, so a patience costs time only where the test fails anyway.
+A machine may be busy with other work, and then everything takes several times as long. What does happen is not
+waited for any longer, so a long time-out costs time only where the test fails anyway.
 """
 
 from __future__ import annotations

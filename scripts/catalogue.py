@@ -52,7 +52,7 @@ def _asset(node: Any, checks: list[Any]) -> Iterator[str]:
     yield f"### {name}\n"
     yield f"{node.description}\n"
     if checks:
-        yield "| check | what is well, and what to do if it is not |\n|---|---|"
+        yield "| check | what it checks, and what to do if it fails |\n|---|---|"
         for check in sorted(checks, key=lambda check: (not check.blocking, check.key.name)):
             yield f"| `{check.key.name}`{' (stops the run)' if check.blocking else ''} | {check.description} |"
         yield ""

@@ -38,7 +38,7 @@ class Photograph(NamedTuple):
 def write_export(path: Path, rows: int) -> int:
     """An export of so many rows, the same at every call; how many of them are sound.
 
-    One row in a thousand is not: it has no contact and no date, a contact that is no UUID, or an impossible date.
+    One row in a thousand is not: it has no contact and no date, a contact that is not a UUID, or an impossible date.
     """
     chance = random.Random(rows)
     contacts = [_uuid(chance) for _ in range(max(1, int(rows / _ROWS_OF_PATIENT)))]

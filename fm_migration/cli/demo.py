@@ -75,7 +75,7 @@ def _visible(places: Places) -> int:
 def _tell(console: Console, result: dg.ExecuteInProcessResult, *assets: str) -> None:
     """What each asset says of itself, in a line."""
     for asset in assets:
-        # Of a run for several months, each month's event tells of the whole run.
+        # Of a run for several months, each month's event reports the whole run.
         event, *_ = result.asset_materializations_for_node(asset)
         console.print(f"  {asset}: {event.metadata['summary'].value}", soft_wrap=True)
 

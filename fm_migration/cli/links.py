@@ -98,7 +98,7 @@ def prune(places: Places, console: Console, older_than: str | None) -> None:
 def _age(written: str) -> timedelta:
     found = re.fullmatch(r"([0-9]{1,5})d", written.strip())
     if found is None or int(found[1]) == 0:
-        raise SettingsError("reading", f"--older-than {written}", "it is no number of days", "Write it as 365d")
+        raise SettingsError("reading", f"--older-than {written}", "it is not a number of days", "Write it as 365d")
     return timedelta(days=int(found[1]))
 
 

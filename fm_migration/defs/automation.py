@@ -1,7 +1,7 @@
 """The second way to heal: for a person who materializes `patient_map` by hand in the UI.
 
 Dagster's own conditions (`eager`, `data_version_changed`) are edge-triggered: a change that lands while the downstream
-run is on its way is swallowed, and nothing happens until the next one. This condition is level-triggered: it asks at
+run is in progress is swallowed, and nothing happens until the next one. This condition is level-triggered: it asks at
 every tick whether the asset was made from its inputs as they are now, which Dagster records as data versions.
 
 The first way is the sensor (`sensors/healing.py`): it does not wait for anybody to materialize anything.
@@ -154,5 +154,5 @@ reports = dg.AutomationConditionSensorDefinition(
     emit_backfills=False,
     run_tags=LONG,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Makes a new report when the links, or what they were made from, are others than it tells of.",
+    description="Makes a new report when the links, or what they were made from, have changed since the last one.",
 )

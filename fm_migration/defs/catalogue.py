@@ -89,7 +89,7 @@ def linked_to_code(definitions: dg.Definitions, code_url: str | None) -> dg.Defi
             raise SettingsError(
                 "linking the assets to their code at",
                 "FM_CODE_URL",
-                "it is no page of a branch",
+                "it is not a page of a branch",
                 "Write it as https://github.com/ORGANISATION/fm_migration/tree/main, or with /-/tree/ for GitLab",
             )
         assets = dg.link_code_references_to_git(

@@ -96,7 +96,7 @@ FIGURES: Mapping[str, Mapping[str, str]] = {
         "patients": "rows of the clinic's table",
         "with_filemaker_id": "patients who came from FileMaker",
         "without_filemaker_id": "patients who did not",
-        "malformed": "patients whose FileMaker id is no UUID",
+        "malformed": "patients whose FileMaker id is not a UUID",
         "reading": "number of the reading",
         "ambiguous": "FileMaker ids that several patients share",
         "known": "people whom we know by a FileMaker id",

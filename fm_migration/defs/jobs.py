@@ -74,7 +74,7 @@ heal_links = dg.define_asset_job(
 
 
 class UndoConfig(dg.Config):
-    """Of a run that undoes a plan."""
+    """Configuration of undo_plan."""
 
     plan: int = Field(description="The number of the plan, as `image_batches` and `fm-migration plans` show it.")
 

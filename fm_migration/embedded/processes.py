@@ -1,7 +1,7 @@
 """Whether a process lives, and its end: asked for, waited for with a grace, then made.
 
 In a container whose first process collects no dead children, a killed process stays in the process table as a
-zombie. psutil counts it as running and waits for it in vain; here it counts as gone.
+zombie. psutil counts it as running and waits for it without effect; here it counts as gone.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def end_child(
 ) -> None:
     """The same for a child of this process; with all that it has started, where it was given a session of its own.
 
-    How long an end takes, and with which code, is no reason to fail: a busy machine decides that.
+    How long an end takes, and with which code, is not a reason to fail: a busy machine decides that.
     """
     if child.poll() is None:
         child.send_signal(signum)

@@ -219,7 +219,7 @@ class _Explaining:
         if using:
             return self._of_photographs(_once_each(self._walks(rows=using)))
         if stored is not None and stored.kind != "original":
-            return self._answer(f"Object {key} is no original, and no image shows it.", ())
+            return self._answer(f"Object {key} is not an original, and no image shows it.", ())
         if rows:
             number, original = next(iter(rows.items()))
             walks = self._walks(rows=[number])
@@ -347,7 +347,7 @@ class _Explaining:
 
 
 def _changes(tenures: Sequence[Tenure]) -> Sequence[Tenure]:
-    """Nothing to tell of somebody who always was the same."""
+    """There is nothing to say about somebody who always was the same."""
     return tenures if len(tenures) > 1 or any(one.ended_at or one.settled for one in tenures) else ()
 
 

@@ -143,7 +143,7 @@ def _row_hop(photograph: KnownPhotograph) -> Hop:
     if unreadable:
         return broken(FindingClass.ROW_UNUSABLE, f"cannot be used: {unreadable[0].meaning}")
     if row.contact is None:
-        said = "names no patient" if row.names_nobody else "names its patient by something that is no UUID"
+        said = "names no patient" if row.names_nobody else "names its patient by something that is not a UUID"
         return broken(FindingClass.ROW_UNUSABLE, said)
     said = f"{number} is recid {row.recid}" if row.recid is not None else f"{number} is known by its image's id"
     if row.times > 1:
@@ -193,7 +193,7 @@ def _hop_of_a_present_object(photograph: KnownPhotograph, stored: Stored) -> Hop
     if stored.size == 0:
         return Hop(HopName.OBJECT, HopState.BROKEN, f"{stored.key} is empty", FindingClass.FILE_UNREADABLE, subject)
     if image is None and _is_unsupported(photograph, stored):
-        said = f"{stored.key} is no kind of file that a gallery shows"
+        said = f"{stored.key} is not a kind of file that a gallery shows"
         return Hop(HopName.OBJECT, HopState.BROKEN, said, FindingClass.FILE_NOT_AN_IMAGE, subject, hides=True)
     if image is not None and (image.thumbnail_source, image.thumbnail_etag) == (stored.key, stored.etag):
         reason = f": {image.thumbnail_reason}" if image.thumbnail_reason else ""
@@ -201,7 +201,7 @@ def _hop_of_a_present_object(photograph: KnownPhotograph, stored: Stored) -> Hop
             said = f"{stored.key} cannot be shown{reason}"
             return Hop(HopName.OBJECT, HopState.BROKEN, said, FindingClass.FILE_UNREADABLE, subject)
         if image.thumbnail_state == "not_an_image":
-            said = f"{said}, which is no picture"
+            said = f"{said}, which is not a picture"
             return Hop(HopName.OBJECT, HopState.REMARK, said, FindingClass.FILE_NOT_AN_IMAGE, subject)
         if image.thumbnail_state == "partial":
             return Hop(HopName.OBJECT, HopState.REMARK, f"{said}, of which only a part can be shown{reason}")
@@ -327,7 +327,9 @@ def _batch_hop(photograph: KnownPhotograph, before: Sequence[Hop]) -> Hop:
     if image is None:
         return _hop_without_image(photograph, before)
     if not image.has_batch or not image.of_patients:
-        said = f"batch {image.batch} does not exist" if not image.has_batch else f"batch {image.batch} is no patient's"
+        said = (
+            f"batch {image.batch} does not exist" if not image.has_batch else f"batch {image.batch} is not a patient's"
+        )
         subject = f"image {image.id}"
         return Hop(HopName.BATCH, HopState.BROKEN, said, FindingClass.IMAGE_WITHOUT_BATCH, subject, hides=True)
     if not image.owner_lives:

@@ -33,7 +33,7 @@ HEALED_BY = {
     FindingClass.THUMBNAIL_WITHOUT_IMAGE: _REPAIR,
     FindingClass.TOO_NEW: _LIST,
 }
-#: The command that takes in what a person has put right somewhere else.
+#: The command that ingests what a person has put right somewhere else.
 INGESTED_BY = {
     FindingClass.ROW_WITHOUT_OBJECT: _IMPORT,
     FindingClass.ROW_WITHOUT_PATIENT: _IMPORT,
@@ -66,7 +66,7 @@ _BECAUSE = {
     FindingClass.IMAGE_WITHOUT_BATCH: "they hang on no batch of a patient",
     FindingClass.IMAGE_WITHOUT_OBJECT: "their files are not in the bucket any more",
     FindingClass.FILE_MISPLACED: "their files lie under other keys",
-    FindingClass.FILE_NOT_AN_IMAGE: "their files are no pictures",
+    FindingClass.FILE_NOT_AN_IMAGE: "their files are not pictures",
     FindingClass.PLACED_BY_STAFF: "they hang on another patient's record",
     FindingClass.REMOVED_BY_STAFF: "somebody has deleted their images in the app",
     FindingClass.TOO_NEW: "they are younger than what was read last",

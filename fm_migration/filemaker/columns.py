@@ -213,7 +213,7 @@ def _unknown_headings(
 ) -> ExportError:
     fields = [profiles.field_of(cell) for cell in cells]
     nearest = max(candidates, key=lambda known: len(set(known.order) & set(fields)))
-    # What is no heading that we know may be patient data, and is named by its place.
+    # What is not a heading that we know may be patient data, and is named by its place.
     shown = [cell if fields[at] else f"column {at + 1}" for at, cell in enumerate(cells)]
     unknown = [name for name, known in zip(shown, fields, strict=True) if known not in (*nearest.order, "ignored")]
     missing = [profiles.headings[known][0] for known in nearest.order if known in nearest.required - set(fields)]
@@ -232,14 +232,14 @@ def _unknown_headings(
 
 
 def _unknown_positions(rows: Rows, profiles: Profiles, candidates: Sequence[Profile], name: str) -> ExportError:
-    # What is no header that we know may be patient data: the message says what they look like, not what they are.
+    # What is not a header that we know may be patient data: the message says what they look like, not what they are.
     shapes = [_shape(rows, at) for at in range(max((len(row) for row in rows[:1]), default=0))]
     expected = "; or ".join(f"{len(known.order)} columns: {profiles.described(known)}" for known in candidates)
     return ExportError(
         "recognising the columns of",
         name,
-        f"its first line is no header that we know, and its {len(shapes)} columns look like {', '.join(shapes[:40])}; "
-        f"expected {expected}",
+        f"its first line is not a header that we know, and its {len(shapes)} columns look like "
+        f"{', '.join(shapes[:40])}; expected {expected}",
         "Export these columns in this order, or declare yours in a TOML file and set FM_EXPORT_COLUMNS to it",
     )
 

@@ -106,7 +106,7 @@ def read_date(text: str, order: DateOrder, today: date) -> ReadDate:
 
 
 def _numbers(text: str, order: DateOrder) -> tuple[int, int, int, bool] | None:
-    """Year, month, day, and whether the year has two digits; None if the text is no date."""
+    """Year, month, day, and whether the year has two digits; None if the text is not a date."""
     found = _PARTS.fullmatch(text)
     if found is None:
         return None

@@ -27,7 +27,7 @@ class Dialect:
     #: Whether cells may stand in quotation marks. FileMaker's .tab has none: a mark in it is text.
     quoted: bool = True
     header: bool = False
-    #: Whether some bytes are no text in this encoding; they read as U+FFFD and their rows are flagged.
+    #: Whether some bytes are not text in this encoding; they read as U+FFFD and their rows are flagged.
     damaged: bool = False
 
     @property

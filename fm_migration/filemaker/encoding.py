@@ -147,7 +147,7 @@ def _checked(stream: BinaryIO, name: str, encoding: str, mark: bytes, called: st
         raise ExportError(
             "decoding",
             name,
-            f"{unreadable} of {characters} characters are no text in {called}",
+            f"{unreadable} of {characters} characters are not text in {called}",
             "Export again, or set FM_EXPORT_ENCODING to the encoding that the file was exported in",
         )
     return Encoding(encoding, mark, damaged=unreadable > 0)
@@ -157,7 +157,7 @@ def _checked(stream: BinaryIO, name: str, encoding: str, mark: bytes, called: st
 _COMMON = frozenset("àáâãäåæçèéêëìíîïñòóôõöøùúûüßœÀÁÂÄÅÆÇÈÉÊËÍÎÏÑÓÔÕÖØÚÛÜŒ")
 _RARE = frozenset("šžýÿðþŠŽÝŸÐÞÃÌÒÙı")
 _TYPOGRAPHY = frozenset("‘’“”–—…•°½¼¾£€®™©·×±²³ªº«»¿¡§´\xa0")
-#: Bytes that are no character in Windows-1252.
+#: Bytes that are not characters in Windows-1252.
 _HOLES = bytes((0x81, 0x8D, 0x8F, 0x90, 0x9D))
 _NOT_HOLES = bytes(set(range(256)) - set(_HOLES))
 _CONTEXT = re.compile(rb"(?s)([\x00-\x7f]?)([\x80-\xff]+)([\x00-\x7f]?)")

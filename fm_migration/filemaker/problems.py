@@ -79,7 +79,7 @@ _PROBLEMS: dict[Problem, _Facts] = {
         True,
     ),
     Problem.UNDECODABLE_TEXT: _Facts(
-        "bytes of the row are no text in the encoding of the file, and read as replacement characters",
+        "bytes of the row are not text in the encoding of the file, and read as replacement characters",
         "Set FM_EXPORT_ENCODING if many rows are affected, else correct the text in FileMaker",
     ),
     Problem.NUL_CHARACTER: _Facts(
@@ -188,7 +188,7 @@ _CAUTIONS: dict[Caution, _Facts] = {
         "Look at a name with an accent; set FM_EXPORT_ENCODING to cp1252 or mac-roman if it is wrong",
     ),
     Caution.DAMAGED_TEXT: _Facts(
-        "some bytes are no text in the encoding of the file; the rows that hold them are flagged",
+        "some bytes are not text in the encoding of the file; the rows that hold them are flagged",
         "Export again; if the same rows are affected, set FM_EXPORT_ENCODING",
     ),
     Caution.REFUSED_RECORDS: _Facts(

@@ -22,7 +22,7 @@ from fm_migration.filemaker.dialect import Dialect
 from fm_migration.filemaker.problems import Problem
 
 _BLOCK = 256 * 1024
-#: A line longer than this many characters is no record of a photograph; it is refused, not read.
+#: A line longer than this many characters is not a record of a photograph; it is refused, not read.
 MAX_LINE = 1024 * 1024
 #: How far a quoted cell may reach. Beyond it, its opening quotation mark is taken for a stray one.
 MAX_LINES_OF_RECORD = 1000

@@ -22,7 +22,7 @@ from fm_migration.filemaker.types import Classified, TypeTable, built_in_types
 #: How long a text may be before the app's column cuts it (original_name; category).
 LONGEST_NAME = 255
 LONGEST_TYPE = 100
-#: More digits than this are no bigint.
+#: More digits than this do not fit into a bigint.
 LONGEST_RECID = 18
 
 _SPACE = " \t\xa0"

@@ -1,6 +1,6 @@
 """Finds out how an export was written: format, encoding, separators, quoting, header.
 
-Belongs here: the choice, and refusing what is no export. Does not belong here: reading it (`records.py`,
+Belongs here: the choice, and refusing what is not an export. Does not belong here: reading it (`records.py`,
 `workbook.py`). The encoding is judged by the whole file (`encoding.py`), the separators by its first records:
 every combination that is possible is tried, and the one wins in which the columns make sense.
 """

@@ -101,7 +101,7 @@ class TypeTable:
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text in lower case; whatever is no letter or digit parts them."""
+    """The words of a text in lower case; whatever is not a letter or digit parts them."""
     return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
@@ -168,7 +168,7 @@ def _side_named(category: str, place: str) -> Side:
 def _rule(phrases: tuple[str, ...], row: dict[str, str], place: str) -> _Rule:
     category, left, right = row["category"], row.get("left", ""), row.get("right", "")
     if unknown := {category, left, right} - CATEGORIES - {""}:
-        raise _bad_table(place, f"{', '.join(sorted(unknown))} is no category of the app")
+        raise _bad_table(place, f"{', '.join(sorted(unknown))} is not a category of the app")
     if not (category or left or right):
         raise _bad_table(place, "it names no category")
     if category in LEFT_CATEGORIES | RIGHT_CATEGORIES or left in RIGHT_CATEGORIES or right in LEFT_CATEGORIES:

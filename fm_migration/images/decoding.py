@@ -55,7 +55,7 @@ PROGRESSIVE_LIMIT = 100 * MEGA
 DRAFT_MARGIN = 1.5
 #: Of a damaged picture at least this share must be there for a person to recognise it.
 LEAST_SHARE = 0.5
-#: A run of zero bytes at the end of a JPEG this long is no camera's padding but a transfer that was broken off.
+#: A run of zero bytes at the end of a JPEG this long is not a camera's padding but a transfer that was broken off.
 _ZERO_TAIL = 512
 
 _ORIENTATION = 0x0112

@@ -26,7 +26,7 @@ _KINDS: dict[str, type[Made | Partial | Unreadable | NotAnImage]] = {
 
 
 class GarbledError(ValueError):
-    """What came is no outcome."""
+    """What came is not an outcome."""
 
 
 def pack(outcome: Outcome) -> bytes:

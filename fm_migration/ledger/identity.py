@@ -21,7 +21,7 @@ from fm_migration.ledger.sql import Script
 _SQL = Script(sql.__name__, "identity")
 #: For the joins of a large clinic: with PostgreSQL's usual 4 MB a million patients go through its disk several times.
 MEMORY = "256MB"
-#: Who has been away for so long is no part of a re-import that is under way.
+#: Who has been away for so long is not part of a re-import that is under way.
 REIMPORT_LASTS = "15 minutes"
 #: So long one of several who shared an id counts as its holder after having gone.
 AWAITED_FOR = "7 days"

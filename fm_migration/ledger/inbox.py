@@ -1,4 +1,4 @@
-"""What the queue has told of new objects: kept once each, until a reading of the bucket has taken it in.
+"""What the queue has reported about new objects: kept once each, until a reading of the bucket has ingested it.
 
 `inventory.py` marks events as done, in the same transaction as the reading that has seen them.
 """

@@ -1,5 +1,5 @@
 """The inventory of the bucket: one row per object ever listed, brought up to date by complete listings, and in between
-by looking up the single objects that the queue has told of.
+by looking up the single objects that the queue has reported.
 
 Everything happens in the caller's transaction: when the listing breaks off, or is implausible, nothing has changed.
 """

@@ -1,4 +1,4 @@
-"""Where the look around the bucket stands, which takes several ticks of the sensor `new_objects`.
+"""Where the scan of the bucket stands, which takes several ticks of the sensor `new_objects`.
 
 Kept here and not in the sensor's cursor, which is Dagster's: it holds a key, and a key may carry a patient's id.
 """

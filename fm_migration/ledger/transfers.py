@@ -130,7 +130,7 @@ set a_minute = excluded.a_minute, paused = excluded.paused, changed_at = exclude
 
 @dataclass(frozen=True)
 class SourceRow:
-    """What a source tells of one photograph, as text; '' where it tells nothing."""
+    """What a source says about one photograph, as text; '' where it tells nothing."""
 
     source: str
     record: str

@@ -179,7 +179,7 @@ def _newest_reading(connection: Connection) -> tuple[int, str]:
 
 @dataclass(frozen=True)
 class _Column:
-    """How many links a column holds, and how many of them are no UUID of anybody."""
+    """How many links a column holds, and how many of them are not UUID of anybody."""
 
     links: int
     malformed: int

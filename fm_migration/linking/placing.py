@@ -38,7 +38,7 @@ NO_LIMIT = 2**62
 #: Of the rules in `sql/place/`: with another one everything is worked out anew.
 RULES = "1"
 
-#: Files that clinicians attach to a record and that are no photographs.
+#: Files that clinicians attach to a record and that are not photographs.
 UNSUPPORTED = ("doc", "docx", "xls", "xlsx", "txt", "csv", "zip", "exe", "mov", "mp4", "avi", "mp3", "wav", "ds_store")
 
 #: What the clinic's own command calls its batches, and what it writes beside them. Ours had unpadded days once.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from fm_migration.clinic.references import list_referred
 from fm_migration.plans import Guards, TableRules
 
-#: Why a link is led elsewhere where that is no decision about whose it is.
+#: Why a link is led elsewhere where that is not a decision about whose it is.
 FOLLOWED = "its patient has a new UUID"
 
 #: Batches that still belong to whom they did when the plan was made: a photograph goes into no other one. Of an undo

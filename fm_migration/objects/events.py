@@ -74,16 +74,16 @@ def _json(text: str) -> dict[str, Any]:
     try:
         told = json.loads(text)
     except ValueError:
-        raise MalformedMessageError("it is no JSON") from None
+        raise MalformedMessageError("it is not JSON") from None
     if not isinstance(told, dict):
-        raise MalformedMessageError("it is no JSON object")
+        raise MalformedMessageError("it is not a JSON object")
     return told
 
 
 def _event(record: Any) -> ObjectEvent:
     try:
         bucket, thing = record["s3"]["bucket"]["name"], record["s3"]["object"]
-        # Strict: a key whose bytes are no UTF-8 would otherwise become another key.
+        # Strict: a key whose bytes are not UTF-8 would otherwise become another key.
         key = unquote_plus(thing["key"], errors="strict")
         happened_at = datetime.fromisoformat(record["eventTime"])
         # Servers other than AWS may leave the sequencer out.

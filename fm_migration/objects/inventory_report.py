@@ -109,7 +109,7 @@ def open_report(store: ObjectStore, manifest_key: str, *, source_bucket: str) ->
             ),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _damaged("its manifest", f"it is no inventory manifest ({type(error).__name__})") from None
+        raise _damaged("its manifest", f"it is not an inventory manifest ({type(error).__name__})") from None
     _refuse_unfit(report, source_bucket)
     return report
 

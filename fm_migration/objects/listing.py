@@ -51,7 +51,7 @@ _DIGITS = "0123456789"
 _UUID_NAME = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-")
 _BODY = "fm_migration.body"
 #: With a wildcard for the service, because botocore calls such hooks before its own, one of which parses the whole page
-#: to see whether it is an error in disguise. What is no page of a listing is found out below.
+#: to see whether it is an error in disguise. What is not a page of a listing is found out below.
 _BEFORE_BOTOCORE_READS = "before-parse.*.ListObjectsV2"
 _keep_body: ContextVar[bool] = ContextVar("keep_body", default=False)
 
@@ -67,7 +67,7 @@ class Listable(Protocol):
 
 
 class GarbledPageError(TransientError):
-    """A page that came with status 200 and yet is no page of a listing."""
+    """A page that came with status 200 and yet is not a page of a listing."""
 
 
 def list_objects(store: Listable, prefix: str = "", *, threads: int = THREADS) -> Iterator[ObjectFacts]:
@@ -300,7 +300,7 @@ def _facts(item: ET.Element, space: str, encoded: bool) -> ObjectFacts:
     texts = {part.tag: part.text for part in item}
     key = texts[f"{space}Key"] or ""
     if encoded and ("%" in key or "+" in key):
-        # Strict: a key whose bytes are no UTF-8 would otherwise become another key.
+        # Strict: a key whose bytes are not UTF-8 would otherwise become another key.
         key = unquote_plus(key, errors="strict")
     return ObjectFacts(
         key,

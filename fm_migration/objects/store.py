@@ -172,7 +172,7 @@ class ObjectStore:
             raise ObjectStoreError(
                 "reaching",
                 subject,
-                f"what answers at {self.endpoint} is no S3 server",
+                f"what answers at {self.endpoint} is not an S3 server",
                 "Check the endpoint in FM_OBJECTS_URL, and whether a proxy or a login page stands in between",
             )
 
@@ -322,7 +322,7 @@ class ObjectStore:
         return bare_etag(answer["CopyObjectResult"].get("ETag", ""))
 
     def delete_own(self, key: str) -> None:
-        """Remove an object that we wrote. Keys outside our own prefixes are refused; a missing object is no error."""
+        """Remove an object that we wrote. Keys outside our own prefixes are refused; a missing object is fine."""
         self._refuse_foreign(key, "deleting")
         with self._named_failures("deleting", shown_key(key)):
             self.client.delete_object(Bucket=self.bucket, Key=key)
@@ -409,7 +409,7 @@ def _endpoint(text: str | None) -> str | None:
         return None
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise _bad_url("the endpoint is no http:// or https:// address", _EXAMPLE)
+        raise _bad_url("the endpoint is not an http:// or https:// address", _EXAMPLE)
     if "@" in parts.netloc:
         raise _bad_url(
             "the endpoint carries credentials", "Move them to FM_OBJECTS_ACCESS_KEY and FM_OBJECTS_SECRET_KEY"

@@ -1,4 +1,4 @@
-"""Looks at everything that a migration needs, and says of each part whether it is well and, if not, what to do.
+"""Looks at everything that a migration needs, and says of each part whether it is in order and, if not, what to do.
 
 Belongs here: the order of the examinations and their wording. What is examined lives in the packages below.
 """
@@ -28,7 +28,7 @@ from fm_migration.sources.export_file import open_export
 
 #: S3 refuses requests that are a quarter of an hour off; orphans are judged by comparing the clocks of three machines.
 TOLERATED_SKEW_SECONDS = 60.0
-#: SQLSTATE of a right that lacks.
+#: SQLSTATE of a missing right.
 _NOT_ALLOWED = "42501"
 
 
@@ -121,7 +121,7 @@ def _skew(theirs: datetime) -> str:
 
 
 def _rights(places: Places) -> Iterator[Examination]:
-    """A line for each right that lacks, or one that says that none does."""
+    """A line for each missing right, or one that says that none is missing."""
     try:
         with places.engine.connect() as connection:
             lacking = list(_lacking_rights(connection, places))
@@ -129,7 +129,7 @@ def _rights(places: Places) -> Iterator[Examination]:
         yield _unwell("rights", error if isinstance(error, FmMigrationError) else database.explain_statement(error))
         return
     for one in lacking:
-        yield Examination(f"right: {one.right}", False, f"it lacks, so {one.without_it}", f"Run: {one.statement};")
+        yield Examination(f"right: {one.right}", False, f"it is missing, so {one.without_it}", f"Run: {one.statement};")
     if not lacking:
         yield Examination("rights", True, "all that a migration needs")
 

@@ -41,7 +41,7 @@ class MailServer:
         except ValueError:
             port = 0
         if parts.scheme not in ("smtp", "smtps") or not parts.hostname or port == 0:
-            raise SettingsError("reading", "FM_SMTP_URL", "it is no URL of a mail server", _EXAMPLE)
+            raise SettingsError("reading", "FM_SMTP_URL", "it is not a URL of a mail server", _EXAMPLE)
         implicit_tls = parts.scheme == "smtps"
         return cls(
             host=parts.hostname,

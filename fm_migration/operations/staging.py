@@ -63,7 +63,7 @@ def stage_new_objects(
     accept_fewer: bool = False,
     run_id: str | None = None,
 ) -> inventory.InventoryUpdate:
-    """Look up the objects that the queue has told of, instead of listing the bucket, into `s3_inventory`."""
+    """Look up the objects that the queue has reported, instead of listing the bucket, into `s3_inventory`."""
     return inventory.update_from_events(
         connection,
         store.look_up,

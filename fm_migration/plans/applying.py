@@ -188,7 +188,7 @@ def _rules_of(connection: Connection, kind: PlanKind, table: str, column: str) -
             "changing",
             table,
             "it is not there any more" if column else f"a plan of {kind.name} may not change it",
-            "Run `fm-migration doctor`; if all is well there, this is a fault of fm_migration",
+            "Run `fm-migration doctor`; if it finds nothing wrong, this is a fault of fm_migration",
         )
     return of_column(table, column, key)
 
@@ -386,6 +386,6 @@ def _sets(rules: TableRules, name: str) -> str:
 
 
 def _own(values: str, rules: TableRules) -> str:
-    """Of a row's values those that have to be found unchanged."""
+    """Those of a row's values that have to be found unchanged."""
     derived = "".join(f" - '{column}'" for column in rules.derived)
     return f"({values}{derived})"

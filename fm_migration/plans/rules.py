@@ -47,7 +47,7 @@ class TableRules:
     backward: Guards = Guards()
     #: Columns of which is kept what we wrote last; none where nobody asks.
     remembered: tuple[str, ...] = ()
-    #: Which updates of them are no decision of ours: what was remembered moves along with these, if it was the same.
+    #: Which updates of them are not a decision of ours: what was remembered moves along with these, if it was the same.
     follows: str = "false"
     #: Whether the table is kept still while a plan is applied.
     locked: bool = False
@@ -56,7 +56,7 @@ class TableRules:
     derive_back: tuple[str, ...] = ()
     #: Fills the temporary table `referred` with the ids of rows that something refers to: they are not removed.
     list_referred: Callable[[Connection], None] | None = None
-    #: Whether these rows are no table's: somebody else carries them out, and takes them back.
+    #: Whether these rows belong to no table: somebody else carries them out, and takes them back.
     apart: bool = False
 
     def guards(self, backward: bool) -> Guards:

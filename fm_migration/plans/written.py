@@ -1,7 +1,7 @@
 """What we last wrote into a row: kept beside the row, in the same transaction, and put back by an undo.
 
-Only of columns that a domain's rules name. Where a row follows its patient to a new UUID, which is no decision of ours
-about whose it is, what was remembered moves along if it was the same, and stays if it was not.
+Only of columns that a domain's rules name. A row that follows its patient to a new UUID is not a decision of ours about
+whose it is: what was remembered moves along if it was the same, and stays if it was not.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from fm_migration.clinic import contract
 from fm_migration.linking.rules import BATCHES, IMAGES
 from fm_migration.plans import PlanRow, TableRules
 
-#: Objects in the bucket are no table: `quarantine.py` moves them, one at a time.
+#: Objects in the bucket are not a table: `quarantine.py` moves them, one at a time.
 BUCKET = TableRules("bucket", apart=True)
 
 

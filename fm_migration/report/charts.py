@@ -26,7 +26,7 @@ _PNG_SCALE = 1.6
 _PNG_COLOURS = 48
 
 _FONT = "system-ui, -apple-system, Segoe UI, Roboto, Helvetica, Arial, sans-serif"
-#: Two reports are no reason for two walls.
+#: Two reports are not a reason for two walls.
 _FEW_RUNS, _WIDEST_BAR = 8, 30
 _MOST_LABELS = {"wide": 6, "narrow": 4}
 

@@ -79,7 +79,7 @@ _TEXTS: dict[FindingClass, tuple[Severity, str, str]] = {
     ),
     FindingClass.ROW_UNUSABLE: (
         _ERROR,
-        "the row names no patient, names one by something that is no UUID, or cannot be read without guessing",
+        "the row names no patient, names one by something that is not a UUID, or cannot be read without guessing",
         "Correct the row in FileMaker and export again",
     ),
     FindingClass.RECID_DOUBLED: (
@@ -144,7 +144,7 @@ _TEXTS: dict[FindingClass, tuple[Severity, str, str]] = {
     ),
     FindingClass.IMAGE_WITHOUT_BATCH: (
         _ERROR,
-        "the image hangs on a batch that does not exist, or on one that is no patient's",
+        "the image hangs on a batch that does not exist, or on one that is not a patient's",
         "Look at the image in the app's admin; link_plan moves it when a row of the export knows it",
     ),
     FindingClass.IMAGE_WITHOUT_OBJECT: (
@@ -214,7 +214,7 @@ _TEXTS: dict[FindingClass, tuple[Severity, str, str]] = {
     ),
     FindingClass.PLACED_BY_STAFF: (
         _INFO,
-        "the photograph hangs on another patient's record than its row says, and not we have put it there",
+        "the photograph hangs on another patient's record than its row says, and we did not put it there",
         "Nothing, if somebody moved it on purpose; else move it back in the app",
     ),
     FindingClass.REMOVED_BY_STAFF: (

@@ -43,7 +43,7 @@ from fm_migration.settings import Settings
 
 _SQL = Script(sql.__name__, "findings")
 
-#: So many findings of a class are always listed: two of ten are no sign of anything.
+#: So many findings of a class are always listed: two of ten are not a sign of anything.
 ALWAYS_LISTED = 20
 #: How far the clocks of the app, of the database and of the object store may be apart.
 CLOCK_SKEW = timedelta(minutes=5)
@@ -377,7 +377,7 @@ def _waive(connection: Connection, waivers: Collection[Waiver]) -> None:
 def _withhold(
     connection: Connection, settings: Settings, accepted: Collection[FindingClass]
 ) -> dict[FindingClass, Withheld]:
-    """Take out what would be an implausible share of all there is. What the clinic accepts is no part of it."""
+    """Take out what would be an implausible share of all there is. What the clinic accepts is not part of it."""
     populations = _SQL.ask(connection, "populations")
     counts, _ = _counts(connection)
     withheld = {

@@ -67,7 +67,7 @@ def parse_waivers(text: str, source: str) -> tuple[Waiver, ...]:
             waivers[key] = reader.line_num
             found.append(waiver)
     except csv.Error as error:
-        raise _bad(f"{source} line {reader.line_num}", f"it is no line of CSV ({error})") from error
+        raise _bad(f"{source} line {reader.line_num}", f"it is not a line of CSV ({error})") from error
     return tuple(found)
 
 
@@ -83,7 +83,7 @@ def _waiver(cells: dict[str, str], place: str) -> Waiver:
     try:
         decided_on = date.fromisoformat(values["date"])
     except ValueError:
-        raise _bad(f"{place}, field date", "it is no date like 2026-01-31") from None
+        raise _bad(f"{place}, field date", "it is not a date like 2026-01-31") from None
     return Waiver(finding_class, values["subject"], values["reason"], decided_on)
 
 

@@ -43,7 +43,7 @@ UPLOAD_THREADS = 4
 REFUSALS = 10
 #: Thumbnails are named by their content, so a browser may keep them.
 _CACHE = "private, max-age=31536000, immutable"
-#: A line per photograph, for whoever asks for it. Dagster's event log is no place for so many.
+#: A line per photograph, for whoever asks for it. Dagster's event log is not a place for so many.
 _log = logging.getLogger("fm_migration.thumbnails")
 
 

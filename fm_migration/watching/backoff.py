@@ -1,4 +1,4 @@
-"""Waiting on purpose: until something has stood still, and longer after each run that has changed nothing.
+"""Waiting on purpose: until something has stopped changing, and longer after each run that has changed nothing.
 
 Pure, and shared by everything that decides from tick to tick. What is decided stands where it is decided.
 """
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-#: The pause after the first run in vain for the same state; it doubles with each further one.
+#: The pause after the first run that has changed nothing; it doubles with each further one.
 FIRST_PAUSE = timedelta(seconds=30)
 LONGEST_PAUSE = timedelta(hours=1)
 #: After so many doublings the pause is longer than the longest; far more of them, and no clock can tell it.

@@ -11,7 +11,7 @@ from fm_migration.watching.backoff import Failures
 LONGEST_WAIT = timedelta(minutes=15)
 #: What changes the galleries for the first time is a person's to start.
 FIRST_IMPORT = "nothing was imported yet: run import_photographs first"
-RUN_IS_ACTIVE = "a run that writes links is on its way"
+RUN_IS_ACTIVE = "a run that writes links is in progress"
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def is_being_written(newest: datetime | None, first: datetime | None, now: datet
 
 
 def start_unless_waiting(reason: str, now: datetime, *, run_is_active: bool, tried: Failures | None) -> Decision:
-    """Start for this reason, unless a run is on its way already, or earlier ones were in vain and it is too soon."""
+    """Start for this reason, unless a run is in progress, or earlier ones changed nothing and it is too soon."""
     if run_is_active:
         return wait(f"{reason}; {RUN_IS_ACTIVE}")
     if tried is not None and now < tried.pause_ends():

@@ -1,7 +1,7 @@
 """Whether there is an export that was not read yet. Pure.
 
 A file is told by what costs nothing to ask (name, size, time, ETag), and its content is hashed only when that is new
-and has stood still: somebody may still be writing it.
+and has stopped changing: somebody may still be writing it.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ def judge(
 ) -> Judged:
     """Whether to import now.
 
-    `content` hashes the export. `tried` tells of runs for an export with this hash that have ended, `unfinished` of
+    `content` hashes the export. `tried` reports runs for an export with this hash that have ended, `unfinished` of
     those at the end of which it had failed.
     """
     if not export.imported:
         return Judged(wait(FIRST_IMPORT), export.sha256)
     if export.sha256 is None and not export.seen.is_stable(now, settle):
-        return Judged(wait(f"the export looks new; waiting until it has stood still for {settle}"), None)
+        return Judged(wait(f"the export looks new; waiting until it has not changed for {settle}"), None)
     sha256 = export.sha256 or content()
     if sha256 != export.last_read:
         reason = "the export is not the one that was read last"

@@ -3,7 +3,7 @@
 Pure: what is observed goes in, a decision with its reason comes out. A sensor compares two states at each tick, so a
 tick that did not happen delays a healing and cannot lose one.
 
-A table that half a re-import has filled is no reason to wait for long: following only turns dead links into living
+A table that half a re-import has filled is not a reason to wait for long: following only turns dead links into living
 ones, so whoever is back is healed while others are missing.
 """
 
@@ -45,7 +45,7 @@ class Patients:
 
 @dataclass(frozen=True)
 class PatientsObservation:
-    """What is remembered from tick to tick: since when the table has stood still, and since when it differs."""
+    """What is remembered from tick to tick: since when the table has stopped changing, and since when it differs."""
 
     fingerprint: str
     since: datetime
@@ -134,10 +134,10 @@ def _reason_to_wait(
         return "new patients were registered; no link and no photograph waits for them"
     if run_is_active:
         return RUN_IS_ACTIVE
-    if patients.missing and not _stands_still(observation, now, settle):
+    if patients.missing and not _is_stable(observation, now, settle):
         return (
-            f"{patients.missing:,} of {patients.known:,} known patients are missing; waiting until the table has stood "
-            f"still for {settle}, at most {LONGEST_WAIT}"
+            f"{patients.missing:,} of {patients.known:,} known patients are missing; waiting until the table has not "
+            f"changed for {settle}, at most {LONGEST_WAIT}"
         )
     if failures is not None and now < failures.pause_ends():
         return (
@@ -147,7 +147,7 @@ def _reason_to_wait(
     return None
 
 
-def _stands_still(observation: PatientsObservation, now: datetime, settle: timedelta) -> bool:
+def _is_stable(observation: PatientsObservation, now: datetime, settle: timedelta) -> bool:
     if now - observation.since >= settle:
         return True
     return observation.differs_since is not None and now - observation.differs_since >= LONGEST_WAIT

@@ -18,7 +18,7 @@ from fm_migration.watching.decision import Decision, is_being_written, start_unl
 
 #: A tick of a sensor may take a minute.
 DRAIN_SECONDS = 20.0
-#: A request that lists tells of so many objects, one that looks up of one.
+#: A request that lists reports so many objects, one that looks up of one.
 PAGE = 1_000
 
 
@@ -45,7 +45,7 @@ class Drained:
             return "the queue is empty"
         return (
             f"{self.messages:,} messages: {self.kept:,} new events of originals, {self.foreign:,} of other objects, "
-            f"{self.refused:,} that are no events (fm_migration.refused_message)"
+            f"{self.refused:,} that are not events (fm_migration.refused_message)"
         )
 
 
@@ -95,7 +95,7 @@ def judge(
     tried: Failures | None,
     unfinished: Failures | None,
 ) -> Decision:
-    """Whether to take in now what waits."""
+    """Whether to ingest now what waits."""
     if not waiting.events:
         if unfinished is None:
             return wait(f"{drained.summary}; no event waits")

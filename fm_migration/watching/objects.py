@@ -1,7 +1,7 @@
 """Whether the bucket holds objects that the inventory does not have: a look around it in stretches, over many ticks.
 
 State, not events: each object of the stretch is compared with its row in `s3_inventory`. Where a difference is found,
-the look stays until a new reading of the bucket has taken it in, and then begins anew. What has vanished shows when
+the look stays until a new reading of the bucket has ingested it, and then begins anew. What has vanished shows when
 the round is over: the inventory then has more objects than were seen.
 """
 
@@ -134,7 +134,7 @@ def judge(
     tried: Failures | None,
     unfinished: Failures | None,
 ) -> Decision:
-    """Whether to take the difference in now.
+    """Whether to ingest the difference now.
 
     `tried` are runs that have ended and left this very difference, `unfinished` those that have failed in a row: one
     of them may have read the bucket and then failed before the links.

@@ -29,9 +29,9 @@ def choose(
     tried: Callable[[MonthPending], Failures | None],
     now: datetime,
 ) -> Chosen:
-    """At most as many months as keep `most` runs on their way; `runs` are already, for the months `on_their_way`.
+    """At most as many months as keep `most` runs in progress; `runs` are already, for the months `under_way`.
 
-    `tried` tells of runs that have ended and left the very same work behind: those months pause, the longer the more
+    `tried` reports runs that have ended and left the very same work behind: those months pause, the longer the more
     often it happened.
     """
     if not pending:
@@ -55,9 +55,9 @@ def choose(
     if most == 0:
         return Chosen((), f"{reason}; FM_THUMBNAIL_RUNS is 0, so a person starts the runs")
     if free <= 0:
-        return Chosen((), f"{reason}; {runs} runs are on their way")
+        return Chosen((), f"{reason}; {runs} runs are in progress")
     if not open_months:
-        return Chosen((), f"{reason}; runs or a backfill for all of these are on their way")
+        return Chosen((), f"{reason}; runs or a backfill for all of these are in progress")
     return Chosen((), f"{reason}; {pausing} months pause, because their last runs have changed nothing")
 
 

@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 _MONTHS = "select month, count(*) from fm_migration.photo where clinic_image is not null group by month order by month"
 #: The newest tick may still be one from before the run had ended.
-_WHY_NOT = re.compile("the links were made from the patients as they are|a run that writes links is on its way")
+_WHY_NOT = re.compile("the links were made from the patients as they are|a run that writes links is in progress")
 _THUMBNAILS = """
 select photo.month, image.s3_thumbnail_key from fm_migration.photo as photo
 join fm_migration.thumbnail on thumbnail.clinic_image = photo.clinic_image
@@ -194,7 +194,7 @@ def _checks_plots_and_report_are_there(day: Day) -> None:
     ui.open("/assets/orphan_report?view=events")
     ui.lines("summary", "latest_page")
     ui.picture("report")
-    # A path is no link, because a browser opens no file for a page of a server: it is clicked to be copied.
+    # A path is not a link, because a browser opens no file for a page of a server: it is clicked to be copied.
     line = ui.page.locator("tr").filter(has=ui.page.get_by_text("latest_page", exact=True))
     address = line.get_by_title("Copy to clipboard").inner_text()
     ui.open("/assets/orphan_report?view=overview")

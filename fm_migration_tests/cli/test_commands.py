@@ -176,7 +176,7 @@ def test_prune_drops_what_is_older_than_was_asked_and_says_how_much(imported: Pl
     assert "0 changes dropped" in _one_line(run.invoke(app, ["prune"]))
     old = run.invoke(app, ["prune", "--older-than", "30d"])
     assert f"more than 30 days ago: {changes:,} changes dropped" in _one_line(old)
-    assert "it is no number of days" in str(run.invoke(app, ["prune", "--older-than", "a month"]).exception)
+    assert "it is not a number of days" in str(run.invoke(app, ["prune", "--older-than", "a month"]).exception)
 
 
 def _one_line(result: Result) -> str:
@@ -210,7 +210,7 @@ def test_the_drill_shows_that_nothing_would_be_lost_and_leaves_nothing_behind(im
 
 
 def test_the_drill_heals_both_links_of_a_row(imported: Places) -> None:
-    """In the clinic's own table of relationships, and in one that only the catalogue tells of."""
+    """In the clinic's own table of relationships, and in one that only the catalogue reports."""
     from fm_migration.operations import drill
 
     with imported.engine.begin() as connection:

@@ -118,7 +118,7 @@ def imported(
 
 @pytest.fixture
 def with_own_bucket(linked: Ticking, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Ticking:
-    """The same, with a copy of its bucket that the test may change, in which nothing needs to stand still."""
+    """The same, with a copy of its bucket that the test may change, in which nothing needs to stop changing."""
     linked.sample, linked.bucket = in_own_bucket(linked.sample, bucket), bucket
     monkeypatch.setenv("FM_OBJECTS_URL", bucket.url)
     monkeypatch.setenv("FM_WATCH_SETTLE_SECONDS", "0")

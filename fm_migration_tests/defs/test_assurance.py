@@ -236,7 +236,7 @@ def test_nothing_of_a_patient_reaches_the_event_log(imported: Watched) -> None:
 
 
 def test_a_reimport_requests_the_links_and_then_the_report(imported: Watched) -> None:
-    """One of the patients alone would tell of links that nobody has healed yet."""
+    """One of the patients alone would report links that nobody has healed yet."""
     assert imported.tick() == set()
     imported.reimport()
     assert imported.run("patient_map").success

@@ -135,7 +135,7 @@ def test_with_an_address_the_links_lead_to_where_the_code_is_browsed(code_url: s
 
 
 def test_an_address_that_is_no_branch_is_refused() -> None:
-    with pytest.raises(SettingsError, match="FM_CODE_URL: it is no page of a branch"):
+    with pytest.raises(SettingsError, match="FM_CODE_URL: it is not a page of a branch"):
         linked_to_code(_unlinked(), "https://github.com/clinic/fm_migration")
 
 

@@ -16,7 +16,7 @@ from fm_migration.watching.exports import IN_SYNC
 from fm_migration_tests.defs.ticking import Ticking
 from fm_migration_tests.e2e.runs import record_run
 
-WAITING = "waiting until it has stood still"
+WAITING = "waiting until it has not changed"
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def read(linked: Ticking, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ti
 
 
 def _watching(clinic: Ticking, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ticking:
-    """The export is a copy that the test may change, and need not stand still."""
+    """The export is a copy that the test may change, and need not stop changing."""
     export = tmp_path / "export.csv"
     shutil.copyfile(clinic.sample.export, export)
     monkeypatch.setenv("FM_EXPORT", str(export))
@@ -139,7 +139,7 @@ def test_there_is_no_second_run_while_one_is_on_its_way(read: Ticking) -> None:
     request = read.requested()
     job = read.definitions.resolve_job_def("import_photographs")
     record_run(read.instance, job, dg.DagsterRunStatus.QUEUED, request.tags)
-    assert read.message().endswith("a run that writes links is on its way")
+    assert read.message().endswith("a run that writes links is in progress")
 
 
 def test_an_export_that_is_refused_is_tried_again_after_a_pause_that_grows(read: Ticking) -> None:

@@ -147,7 +147,7 @@ def test_there_is_no_second_run_while_one_is_on_its_way(watched: Ticking, status
     request = watched.requested()
     job = watched.definitions.resolve_job_def("import_photographs")
     record_run(watched.instance, job, status, request.tags)
-    assert watched.message().endswith("a run that writes links is on its way")
+    assert watched.message().endswith("a run that writes links is in progress")
 
 
 def test_a_listing_that_is_refused_is_tried_again_after_a_pause_that_grows(watched: Ticking) -> None:

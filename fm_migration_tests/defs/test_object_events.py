@@ -41,7 +41,7 @@ class Listening(Ticking):
         """Wait until so many messages lie in the queue: S3 sends them behind the answer."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while self.in_queue() < messages:
-            assert time.monotonic() < deadline, "S3 did not tell of it"
+            assert time.monotonic() < deadline, "S3 did not report it"
             time.sleep(0.02)
 
     def in_queue(self) -> int:
@@ -92,7 +92,7 @@ def listening(with_own_bucket: Ticking, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 def test_without_a_queue_it_says_so(linked: Ticking) -> None:
     linked.sensor = object_events
-    assert linked.message() == "FM_OBJECT_EVENTS names no queue; new_objects looks around the bucket instead"
+    assert linked.message() == "FM_OBJECT_EVENTS names no queue; new_objects scans the bucket instead"
 
 
 def test_the_test_event_that_s3_sends_is_no_object(listening: Listening) -> None:
@@ -141,7 +141,7 @@ def test_our_own_thumbnails_and_other_buckets_start_nothing(listening: Listening
     listening.bucket.put("thumbnails/aa-bb/1.jpg")
     listening.arrive(2)
     listening.send(_message("another-bucket", f"{DUMP}1.jpg", "0A"))
-    assert "3 messages: 0 new events of originals, 2 of other objects, 0 that are no events" in listening.message()
+    assert "3 messages: 0 new events of originals, 2 of other objects, 0 that are not events" in listening.message()
     assert listening.ask("select count(*) from fm_migration.inbox") == 0
 
 
@@ -159,7 +159,7 @@ def test_a_message_that_comes_again_after_it_was_done_starts_nothing(listening: 
     assert listening.follow(listening.requested()).success
     listening.send(body)
     assert listening.message() == (
-        "1 messages: 0 new events of originals, 0 of other objects, 0 that are no events "
+        "1 messages: 0 new events of originals, 0 of other objects, 0 that are not events "
         "(fm_migration.refused_message); no event waits"
     )
 
@@ -235,7 +235,7 @@ def test_messages_that_are_no_events_are_kept_apart_and_hold_up_nothing(listenin
 
 
 def test_a_large_bucket_is_not_listed_for_a_few_events(listening: Listening) -> None:
-    """The same run, but only the objects that the queue has told of are looked up."""
+    """The same run, but only the objects that the queue has reported are looked up."""
     listening.arrive(1)
     listening.execute("""
         insert into fm_migration.s3_inventory

@@ -66,7 +66,7 @@ def test_the_observation_of_the_patients_is_reported_with_their_fingerprint(impo
 def test_a_half_empty_table_is_told_and_waited_for(imported: Ticking) -> None:
     imported.execute("create table kept as select * from patients")
     imported.execute("delete from patients where id in (select id from patients order by id limit 20)")
-    assert "known patients are missing; waiting until the table has stood still" in imported.message()
+    assert "known patients are missing; waiting until the table has not changed" in imported.message()
     imported.execute("insert into patients select * from kept on conflict do nothing")
     assert imported.message() == IN_SYNC
 
@@ -117,14 +117,14 @@ def test_there_is_no_second_run_while_one_is_on_its_way(imported: Ticking, statu
     imported.reimport()
     request = imported.requested()
     record_run(imported.instance, imported.definitions.resolve_job_def("heal_links"), status, request.tags)
-    assert imported.message() == "a run that writes links is on its way"
+    assert imported.message() == "a run that writes links is in progress"
 
 
 def test_links_that_somebody_materializes_in_the_ui_count_as_on_their_way(imported: Ticking) -> None:
     imported.reimport()
     everything = imported.definitions.resolve_implicit_global_asset_job_def()
     run = record_run(imported.instance, everything, dg.DagsterRunStatus.STARTED, assets=["link_plan", "image_batches"])
-    assert imported.message() == "a run that writes links is on its way"
+    assert imported.message() == "a run that writes links is in progress"
     imported.instance.report_run_canceled(run)
     assert imported.requested()
 
@@ -169,7 +169,7 @@ def test_a_run_that_lost_its_machine_is_ended_and_repeated(imported: Ticking) ->
     heal_links = imported.definitions.resolve_job_def("heal_links")
     run = record_run(imported.instance, heal_links, dg.DagsterRunStatus.STARTED, imported.requested().tags)
     assert run.tags["dagster/max_runtime"] == "900"
-    assert "on its way" in imported.message()
+    assert "in progress" in imported.message()
     # What Dagster's monitoring does when that time is over.
     imported.instance.report_run_failed(run, "Exceeded maximum runtime")
     assert "healing has failed 1 times" in imported.message()
@@ -276,12 +276,12 @@ def test_a_wait_that_takes_long_is_told_once(
     record_run(imported.instance, everything, dg.DagsterRunStatus.STARTED, assets=["link_plan", "image_batches"])
     assert mailbox == []
     for _ in range(3):
-        assert imported.message() == "a run that writes links is on its way"
+        assert imported.message() == "a run that writes links is in progress"
     (body,) = mailbox
     assert json.loads(body) == {
         "job": "heal_links",
         "run_id": None,
-        "message": "waiting for longer than FM_ALERT_AFTER: a run that writes links is on its way",
+        "message": "waiting for longer than FM_ALERT_AFTER: a run that writes links is in progress",
     }
     (letter,) = letters.letters
     assert "Subject: fm_migration: heal_links is waiting" in letter

@@ -204,7 +204,7 @@ def test_the_sensor_starts_the_newest_month_and_waits_while_it_is_on_its_way(mon
     _ended(months, newest, request.tags[PENDING_TAG], dg.DagsterRunStatus.STARTED)
     waiting = months.tick()
     assert waiting.run_requests == []
-    assert "1 runs are on their way" in waiting.skip_reason.skip_message
+    assert "1 runs are in progress" in waiting.skip_reason.skip_message
 
 
 def test_more_runs_at_a_time_are_of_other_months(months: Months, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -344,7 +344,7 @@ UNREADABLE: dict[str, bytes] = {
     "dates of both orders": export_of(
         HEAD, *(_row(n, date=f"{BORN:%d/%m/%Y}") for n in range(30)), *(_row(n) for n in range(30, 60))
     ),
-    "bytes that are no text": export_of(HEAD) + f"{_row(1)}\r\n".encode("utf-16-le") * 30 + b"\xff\x81\x8d" * 500,
+    "bytes that are not text": export_of(HEAD) + f"{_row(1)}\r\n".encode("utf-16-le") * 30 + b"\xff\x81\x8d" * 500,
     "a workbook that is none": b"PK\x03\x04" + f"{FULL_NAME} {NOTE}".encode() * 100,
     "far fewer rows": export_of(HEAD, _row(1)),
 }  # fmt: skip

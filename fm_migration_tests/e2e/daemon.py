@@ -32,7 +32,7 @@ SENSOR = "patients_reimported"
 #: Names the file that `slow_definitions` reads; without a file there is no delay.
 DELAY_FILE = "HEALING_TESTS_DELAY_FILE"
 STOP_SECONDS = 60
-#: A run may wait for its turn behind other work of a busy machine, so this is long; nothing waits for it in vain.
+#: A run may wait for its turn behind other work of a busy machine, so this is long; nothing waits for all of it.
 PATIENCE_SECONDS = 900
 
 
@@ -183,9 +183,9 @@ class Dagster:
             ]
 
     def wait_until_idle(self) -> None:
-        """Wait until no run is on its way."""
+        """Wait until no run is in progress."""
         active_runs = [status for status in dg.DagsterRunStatus if status not in _FINISHED]
-        wait_for("no run is on its way", lambda: not self.runs(*active_runs), every=1)
+        wait_for("no run is in progress", lambda: not self.runs(*active_runs), every=1)
 
     @staticmethod
     def _program(name: str) -> str:

@@ -130,7 +130,7 @@ def test_an_object_younger_than_the_export_is_no_orphan_yet(world: World, anna: 
     ("row", "said"),
     [
         (Photograph("77", ""), "names no patient"),
-        (Photograph("77", "Anna?"), "names its patient by something that is no UUID"),
+        (Photograph("77", "Anna?"), "names its patient by something that is not a UUID"),
     ],
 )
 def test_row_unusable(world: World, row: Photograph, said: str) -> None:

@@ -127,7 +127,7 @@ def test_a_row_where_a_header_must_be_is_not_shown_in_the_message() -> None:
 
 
 def test_a_header_of_unknown_words_is_not_taken_for_a_photograph() -> None:
-    with pytest.raises(ExportError, match="no header that we know"):
+    with pytest.raises(ExportError, match="not a header that we know"):
         opened(write([list("abcdefgh"), *rows(3)], Dialect()))
 
 

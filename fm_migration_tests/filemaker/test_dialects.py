@@ -55,7 +55,7 @@ def test_a_merge_file_with_comma_or_semicolon(delimiter: str) -> None:
 
 
 def test_a_merge_file_always_has_a_header_so_an_unknown_one_is_no_row() -> None:
-    with pytest.raises(ExportError, match="no header that we know"):
+    with pytest.raises(ExportError, match="not a header that we know"):
         opened(write([["a", "b"], ["1", "2"]], Dialect("mer")), "Image_data.mer")
 
 
@@ -98,7 +98,7 @@ def test_an_explicit_encoding_wins_over_the_guess() -> None:
 
 @pytest.mark.parametrize(
     ("encoding", "found"),
-    [("utf-8", "characters are no text"), ("utf-16", "look like"), ("klingon", "not an encoding")],
+    [("utf-8", "characters are not text"), ("utf-16", "look like"), ("klingon", "not an encoding")],
 )
 def test_an_explicit_encoding_that_cannot_be_is_refused(encoding: str, found: str) -> None:
     data = write([list(HEADINGS), row(1, display_name="é" * 20)], Dialect(encoding="cp1252"))

@@ -1,4 +1,4 @@
-"""Every format of the dump becomes a thumbnail of the right picture; what is no picture is called by its name."""
+"""Every format of the dump becomes a thumbnail of the right picture; what is not a picture is called by its name."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_without_a_decoder_for_heif_the_reason_says_so(monkeypatch: pytest.Monke
     assert (outcome.reason, outcome.original_mime) == (RefusalReason.NO_DECODER, "image/heic")
 
 
-# --- what is no picture ---------------------------------------------------------------------------
+# --- what is not a picture ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ def test_both_shapes_of_the_metadata_are_read(engine: Engine) -> None:
 
 
 def test_an_id_that_is_no_uuid_is_counted_and_stops_nothing(engine: Engine) -> None:
-    """Failure catalogue 4: an id that is no UUID aborted the clinic's whole run."""
+    """Failure catalogue 4: an id that is not a UUID aborted the clinic's whole run."""
     good, malformed, without, empty = _ids(4)
     update = _seen(engine, (malformed, "not-a-uuid"), (good, good), (without, None), (empty, ""))
     assert (update.malformed, update.with_filemaker_id, update.without_filemaker_id) == (1, 1, 2)

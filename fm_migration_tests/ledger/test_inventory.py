@@ -1,4 +1,4 @@
-"""The inventory: complete listings only, no write for what stands still, nothing ever removed."""
+"""The inventory: complete listings only, no write for what stops changing, nothing ever removed."""
 
 from __future__ import annotations
 

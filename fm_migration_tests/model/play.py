@@ -252,7 +252,7 @@ class Play:
         self._place(image)
 
     def _place(self, image: str) -> None:
-        """Remember where staff have put an image; putting it back before anybody looked is no decision."""
+        """Remember where staff have put an image; putting it back before anybody looked is not a decision."""
         cell = Cell(IMAGES, image, "batch_id")
         if self.things.known_at.get(cell) == self.view.value(cell):
             self.things.placed.pop(image, None)

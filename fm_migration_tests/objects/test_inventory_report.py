@@ -221,7 +221,7 @@ def test_parquet_that_is_none(bucket: Bucket, store: ObjectStore) -> None:
 def test_a_manifest_that_is_none(bucket: Bucket, store: ObjectStore, text: bytes) -> None:
     bucket.put(MANIFEST, text)
     bucket.put(f"{FOLDER}manifest.checksum", hashlib.md5(text).hexdigest().encode())
-    with pytest.raises(ObjectStoreError, match="it is no inventory manifest"):
+    with pytest.raises(ObjectStoreError, match="it is not an inventory manifest"):
         read_all(store)
 
 

@@ -108,7 +108,7 @@ def test_our_own_prefixes_decide_whatever_the_name() -> None:
 
 
 def test_the_longest_prefix_decides() -> None:
-    """A quarantine inside the dump is no second copy of its originals."""
+    """A quarantine inside the dump is not a second copy of its originals."""
     assert classify(DUMP + "quarantine/1204.jpg", LAYOUT).kind is KeyKind.QUARANTINE
 
 

@@ -202,7 +202,7 @@ def test_a_server_that_ignores_startafter_is_found_out(bucket: Bucket, store: Ob
     assert len(listed(store, DUMP, threads=1)) == 10
 
 
-# --- A failed page is no short listing ---------------------------------------------------------------
+# --- A failed page is not a short listing ---------------------------------------------------------------
 
 
 @BOTH
@@ -288,7 +288,7 @@ def test_a_server_that_is_gone_is_not_asked_over_and_over(bucket: Bucket) -> Non
 def test_an_object_store_that_is_no_object_store(bucket: Bucket, proxy: FaultyProxy) -> None:
     location = location_of(bucket, url=f"s3://{bucket.name}?endpoint={proxy.endpoint}")
     proxy.rule = lambda _number, _path: "web page"
-    with pytest.raises(FmMigrationError, match="is no S3 server"):
+    with pytest.raises(FmMigrationError, match="is not an S3 server"):
         open_store(location).check()
 
 

@@ -53,7 +53,7 @@ def test_a_plain_url_leaves_credentials_and_region_to_aws() -> None:
         ("s3://?endpoint=http://host", "the bucket is missing"),
         ("s3://not a bucket", "the bucket is missing"),
         ("s3://clinic-files/some/prefix", "a key follows the bucket"),
-        ("s3://clinic-files?endpoint=host:9000", "the endpoint is no http"),
+        ("s3://clinic-files?endpoint=host:9000", "the endpoint is not an http"),
         ("s3://clinic-files?endpoint=http://me:hunter2@host:9000", "the endpoint carries credentials"),
         ("s3://me:hunter2@clinic-files", "it carries credentials"),
         ("s3://clinic-files?zone=1", "unknown options: zone"),

@@ -461,7 +461,7 @@ def test_an_image_that_staff_have_put_on_something_else_is_theirs(linked: Report
 
 
 def test_an_image_doubled_by_an_earlier_run(linked: Reported) -> None:
-    """By its object, and by its recid under another key; what staff have uploaded is no double."""
+    """By its object, and by its recid under another key; what staff have uploaded is not a double."""
     kept = linked.image_id("1.jpg")
     name = linked.batch_of("1.jpg").name
     batch = linked.batch(linked.patients()[ANNA], name, [DUMP + "1.jpg"], by_hand=False)
@@ -555,7 +555,7 @@ def test_a_mirrored_side(linked: Reported) -> None:
 
 
 def test_an_object_that_is_younger_than_the_export(linked: Reported) -> None:
-    """It was uploaded while the run was on its way."""
+    """It was uploaded while the run was in progress."""
     young = stored(DUMP + "9.jpg", at=WRITTEN + timedelta(days=4000))
     _relist(linked, *_bucket(), young, *_thumbnails(linked))
     assert linked.find() == {"too_new": {f"object {DUMP}9.jpg"}}

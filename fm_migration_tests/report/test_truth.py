@@ -19,7 +19,7 @@ from fm_migration_tests.report.reporting import Findings, Reported, furnish
 from fm_migration_tests.thumbnails.conftest import Photographed
 
 SMALL = 0.02
-#: States of rows by the class that tells of them.
+#: States of rows by the class that reports them.
 _ROW_CLASSES = {
     "no_object": FindingClass.ROW_WITHOUT_OBJECT,
     "no_patient": FindingClass.ROW_WITHOUT_PATIENT,
@@ -93,7 +93,7 @@ class Truth:
         return is_stale and self.person_of[batch.owner] in self.ambiguous
 
     def _lost_documents(self) -> list[str]:
-        """Those of former UUIDs that no photograph tells of, or of people who share an id."""
+        """Those of former UUIDs that no photograph reports, or of people who share an id."""
         photographed = {
             batch.object_id for batch in self.clinic.batches if not batch.uploaded_by and self.images_of[batch.id]
         }
@@ -106,7 +106,7 @@ class Truth:
         ]
 
     def _lost_relationships(self) -> list[str]:
-        """The ends of former UUIDs that no photograph tells of. Who shares an id or was typed in has none."""
+        """The ends of former UUIDs that no photograph reports. Who shares an id or was typed in has none."""
         photographed = {
             batch.object_id for batch in self.clinic.batches if not batch.uploaded_by and self.images_of[batch.id]
         }
@@ -217,7 +217,7 @@ def test_the_totals_add_up_on_a_whole_small_clinic(world: Reported) -> None:
 
 
 def test_what_the_thumbnails_say_of_the_files(photographed: Callable[..., Photographed]) -> None:
-    """With real files in a real bucket: what is damaged, what is no picture, and whose sides are mirrored."""
+    """With real files in a real bucket: what is damaged, what is not a picture, and whose sides are mirrored."""
     clinic = photographed("fresh")
     clinic.make()
     clinic.list_again()

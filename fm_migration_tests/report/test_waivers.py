@@ -38,13 +38,13 @@ def test_no_file_no_waivers(tmp_path: Path) -> None:
         (HEAD + "row_without_object,recid 1,,2026-01-31\n", "w.csv line 2, field reason: it is empty"),
         (HEAD + "row_without_object,recid 1,lost\n", "w.csv line 2, field date: it is empty"),
         (HEAD + "\nrow_lost,recid 1,lost,2026-01-31\n", "w.csv line 3, field class: there is no such class"),
-        (HEAD + "undated,*,known,31.1.2026\n", "w.csv line 2, field date: it is no date like 2026-01-31"),
+        (HEAD + "undated,*,known,31.1.2026\n", "w.csv line 2, field date: it is not a date like 2026-01-31"),
         (HEAD + "undated,*,lost, asked,2026-01-31\n", "w.csv line 2: it has more cells than columns"),
         (
             HEAD + "undated,*,a,2026-01-31\nundated,*,b,2026-01-31\n",
             "w.csv line 3, field subject: line 2 says so already",
         ),
-        (HEAD + 'undated,*,"a,2026-01-31\n', "w.csv line 2: it is no line of CSV"),
+        (HEAD + 'undated,*,"a,2026-01-31\n', "w.csv line 2: it is not a line of CSV"),
     ],
 )
 def test_a_malformed_line_is_named_with_its_field_and_the_remedy(text: str, message: str) -> None:

@@ -70,7 +70,7 @@ def test_each_reason_to_wait_is_said() -> None:
     busy = choose(MONTHS, {"2024-11"}, 1, 1, _never, NOW)
     assert busy.months == ()
     assert "9 photographs of 3 months" in busy.reason
-    assert "1 runs are on their way" in busy.reason
+    assert "1 runs are in progress" in busy.reason
     assert "FM_THUMBNAIL_RUNS is 0" in choose(MONTHS, (), 0, 0, _never, NOW).reason
     paused = choose(MONTHS, (), 0, 3, lambda _: Failures(1, NOW), NOW)
     assert paused.months == ()

@@ -94,7 +94,7 @@ def test_an_export_that_was_not_read_is_never_waited_for_in_vain(
 
 
 def _judge_objects(found: ScanResult, **changes: object) -> Decision:
-    given_by_default = {"settle": SETTLE, "run_on_its_way": False, "tried": None, "unfinished": None}
+    given_by_default = {"settle": SETTLE, "run_is_active": False, "tried": None, "unfinished": None}
     return objects.judge(found, NOW, **{**given_by_default, **changes})  # type: ignore[arg-type]
 
 
@@ -114,9 +114,9 @@ def test_who_still_writes_is_waited_for_but_not_for_ever(seconds_ago: int, first
     assert timedelta(seconds=900) == LONGEST_WAIT
 
 
-def test_a_difference_that_is_taken_in_by_a_run_on_its_way_starts_no_second() -> None:
+def test_a_difference_that_is_ingested_by_an_active_run_starts_no_second() -> None:
     found = ScanResult(DIFFERENCE.summary, DIFFERENCE, NOW)
-    assert "on its way" in _judge_objects(found, run_is_active=True).reason
+    assert "in progress" in _judge_objects(found, run_is_active=True).reason
     assert "3 runs for it" in _judge_objects(found, tried=Failures(3, NOW)).reason
     assert _judge_objects(found, tried=Failures(3, NOW - LONGEST_PAUSE)).start
 

@@ -1,4 +1,4 @@
-"""When links follow: every reason to wait has its words, nobody waits in vain, and a long wait is told once."""
+"""When links follow: every reason to wait has its words, nobody waits for nothing, and a long wait is told once."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def test_changed_patients_who_are_all_there_start_a_run_at_once() -> None:
         (replace(CHANGED, concerns_nobody=True), {}, "no link and no photograph waits for them"),
         (replace(CHANGED, known_present=60), {}, "40 of 100 known patients are missing; waiting until the table has"),
         (replace(CHANGED, known_present=0), {}, "100 of 100 known patients are missing"),
-        (replace(CHANGED, known_present=99), {}, "stood still for 0:00:05, at most 0:01:00"),
-        (CHANGED, {"run_is_active": True}, "a run that writes links is on its way"),
+        (replace(CHANGED, known_present=99), {}, "not changed for 0:00:05, at most 0:01:00"),
+        (CHANGED, {"run_is_active": True}, "a run that writes links is in progress"),
         (CHANGED, {"failures": Failures(1, NOW)}, "has failed 1 times for this state; the failed run says what to do"),
         (
             replace(CHANGED, consumed="new", undone_plan=7),
@@ -207,7 +207,7 @@ def test_the_pause_doubles_and_ends() -> None:
     present=st.integers(0, 100), failures=st.integers(0, 20), waited=st.integers(0, 100_000), busy=st.booleans()
 )  # fmt: skip
 def test_a_settled_difference_is_never_waited_for_in_vain(present: int, failures: int, waited: int, busy: bool) -> None:
-    """Level-triggered: once the table stands still and no run is on its way, healing starts, whoever is missing."""
+    """Level-triggered: once the table stops changing and no run is in progress, healing starts, whoever is missing."""
     patients = replace(CHANGED, known_present=present)
     told = Failures(failures, NOW) if failures else None
     now = _later(waited)

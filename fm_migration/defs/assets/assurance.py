@@ -28,7 +28,7 @@ _OURS = (PhotographState.LINKED, PhotographState.PLACED_BY_STAFF)
 
 
 class OrphanReportConfig(dg.Config):
-    """Of a run that makes a report."""
+    """Configuration of orphan_report."""
 
     accept: list[str] = Field(
         default=[],

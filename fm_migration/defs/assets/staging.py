@@ -31,7 +31,7 @@ TOLERATED_OTHER = 0.03
 
 
 class CsvMetadataConfig(dg.Config):
-    """Of a run that reads the export."""
+    """Configuration of csv_metadata."""
 
     accept_fewer: bool = Field(
         default=False,
@@ -41,7 +41,7 @@ class CsvMetadataConfig(dg.Config):
 
 
 class InventoryConfig(dg.Config):
-    """Of a run that lists the bucket."""
+    """Configuration of s3_inventory."""
 
     accept_fewer: bool = Field(
         default=False,
@@ -49,7 +49,7 @@ class InventoryConfig(dg.Config):
     )
     only_new: bool = Field(
         default=False,
-        description="Look up what the queue of FM_OBJECT_EVENTS has told of, instead of listing the whole bucket.",
+        description="Look up what the queue of FM_OBJECT_EVENTS has reported, instead of listing the whole bucket.",
     )
 
 
@@ -194,7 +194,7 @@ def _csv_checks(update: CsvUpdate) -> Iterator[dg.AssetCheckResult]:
     retry_policy=RETRY,
     description="One row per object ever listed in the bucket, classified as original, thumbnail, quarantined or "
     "other, with what its key says. Present objects are those that the last complete listing saw, and what the queue "
-    "has told of since; vanished ones are marked with the snapshot that missed them, never removed.",
+    "has reported since; vanished ones are marked with the snapshot that missed them, never removed.",
     check_specs=[
         dg.AssetCheckSpec(
             "listing_is_plausible",

@@ -28,7 +28,7 @@ MAKES_THUMBNAILS = {"fm/makes": "thumbnails"}
 
 
 class ThumbnailsConfig(dg.Config):
-    """Of a run that makes thumbnails. By default: of every photograph whose thumbnail is not current."""
+    """Configuration of thumbnails. By default: of every photograph whose thumbnail is not current."""
 
     only_missing: bool = Field(
         default=False,

@@ -1,4 +1,4 @@
-"""Telling a person of failed runs, by a webhook and by e-mail.
+"""Telling a person about failed runs, by a webhook and by e-mail.
 
 Two sensors, because each has to remember by itself what it has told: a webhook that is down would otherwise have the
 same mail sent again at every tick.
@@ -18,7 +18,7 @@ from fm_migration.operations.alerts import mail_alert, post_alert
 
 @dg.run_failure_sensor(
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Tells a person of failed runs: posts job, run and message to FM_ALERT_URL. The message holds no "
+    description="Tells a person about failed runs: posts job, run and message to FM_ALERT_URL. The message holds no "
     "patient data, because no message of ours does.",
 )
 def tell_of_failures(context: dg.RunFailureSensorContext, settings: SettingsResource) -> None:

@@ -30,8 +30,8 @@ _SHOWN = 16
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Compares FileMaker's export (a file, the newest of a folder, or an object of the bucket) with the one "
-    "that was read last, and starts import_photographs when it is another one and has stood still. The first import "
-    "is a person's to start. FM_WATCH_EXPORT=false switches it off.",
+    "that was read last, and starts import_photographs when it is another one and has stopped changing. The first "
+    "import is a person's to start. FM_WATCH_EXPORT=false switches it off.",
 )
 def new_export(
     context: dg.SensorEvaluationContext, settings: SettingsResource, database: DatabaseResource
@@ -51,7 +51,7 @@ def new_export(
                 export = ExportState(seen, known, csv_metadata.last_read(connection), last_applied is not None)
             judged = _judge(context.instance, places, export, now, timedelta(seconds=values.watch_settle_seconds))
         except (ExportError, ObjectMissingError, TransientError) as error:
-            # Not there at the moment is no state to act on: somebody may be putting another in its place.
+            # Not there at the moment is not a state to act on: somebody may be putting another in its place.
             return dg.SkipReason(str(error))
     cursor = json.dumps({**seen.as_dict(), "sha256": judged.sha256})
     if not judged.decision.start:

@@ -26,8 +26,8 @@ FINGERPRINT_TAG = "fm/patients"
     minimum_interval_seconds=read_settings().heal_interval_seconds,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Compares the patients with the state of them that the links were made from, and starts heal_links "
-    "when they differ: at once when everybody known is there, else once the table has stood still, and after a minute "
-    "in any case. Tells a person when it has to wait for longer than FM_ALERT_AFTER.",
+    "when they differ: at once when everybody known is there, else once the table has stopped changing, and after a "
+    "minute in any case. Tells a person when it has to wait for longer than FM_ALERT_AFTER.",
 )
 def patients_reimported(
     context: dg.SensorEvaluationContext, settings: SettingsResource, database: DatabaseResource

@@ -1,4 +1,4 @@
-"""The two sensors that take in new objects: one looks around the bucket, one listens to S3's events.
+"""The two sensors that ingest new objects: one scans the bucket, one listens to S3's events.
 
 No `from __future__ import annotations` here: Dagster reads the types of resources from the functions.
 """
@@ -32,7 +32,7 @@ INGESTS = {"fm/takes_in": "objects"}
 #: The export is not read again: what is new in it comes by `new_export`.
 INGESTED_BY = [dg.AssetKey(name) for name in ("s3_inventory", "link_plan", "image_batches", "patient_links")]
 
-#: Beside a queue, and beside S3's own reports, the look around the bucket is there for what they have missed.
+#: Beside a queue, and beside S3's own reports, the scan of the bucket is there for what they have missed.
 BACKING_UP = timedelta(hours=1)
 
 
@@ -40,8 +40,8 @@ BACKING_UP = timedelta(hours=1)
     job=import_photographs,
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Looks around the bucket, FM_WATCH_PAGES thousand objects at a tick, compares each with its row of "
-    "s3_inventory, and takes in what is new, changed or gone once it has stood still. Beside a queue "
+    description="Scans the bucket, FM_WATCH_PAGES thousand objects at a tick, compares each with its row of "
+    "s3_inventory, and ingests what is new, changed or gone once it has stopped changing. Beside a queue "
     "(FM_OBJECT_EVENTS) it begins a round once an hour. FM_WATCH_OBJECTS=false switches it off.",
 )
 def new_objects(
@@ -87,7 +87,7 @@ def _scan(connection: Connection, store: ObjectStore, values: Settings, now: dat
     minimum_interval_seconds=15,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Drains the SQS queue of FM_OBJECT_EVENTS, FM_OBJECT_EVENTS_MESSAGES at a tick at most, into "
-    "fm_migration.inbox, and takes in what waits there. A message is deleted only when what it tells is committed. "
+    "fm_migration.inbox, and ingests what waits there. A message is deleted only when what it tells is committed. "
     "Without the setting it does nothing; new_objects backs it up.",
 )
 def object_events(
@@ -95,12 +95,12 @@ def object_events(
 ) -> dg.SensorResult | dg.SkipReason:
     values = settings.settings()
     if values.object_events is None:
-        return dg.SkipReason("FM_OBJECT_EVENTS names no queue; new_objects looks around the bucket instead")
+        return dg.SkipReason("FM_OBJECT_EVENTS names no queue; new_objects scans the bucket instead")
     with readable_failures():
         location = settings.places().objects
 
         def concerns_us(event: ObjectEvent) -> bool:
-            # The thumbnails that we write tell of themselves too.
+            # The thumbnails that we write cause events too.
             return event.bucket == location.bucket and event.key.startswith(values.original_prefixes)
 
         try:

@@ -1,4 +1,4 @@
-"""What sensors ask of the instance: which runs are on their way, and which have ended for the same state."""
+"""What sensors ask of the instance: which runs are in progress, and which have ended for the same state."""
 
 from __future__ import annotations
 

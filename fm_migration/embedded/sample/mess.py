@@ -65,7 +65,7 @@ MESS = MappingProxyType(
         "hand_batch_empty": 4,
         "document_without_patient": 5,
         "relationship_of_patients": 30,  # in two of three, one of the two was typed in by hand
-        "relationship_to_a_document": 8,  # the other end is no patient
+        "relationship_to_a_document": 8,  # the other end is not a patient
         # left by earlier runs of the clinic's command (variants `imported` and `stale` only)
         "image_doubled": 55,
         "staff_edit": 20,

@@ -117,7 +117,7 @@ class StoredObject:
 
     key: str
     role: Role
-    picture: Picture | None  # None: a file that is no picture at all
+    picture: Picture | None  # None: a file that is not a picture at all
     recid: str | None
     image_id: str | None
     has_row: bool

@@ -133,7 +133,7 @@ _STATES: dict[State, _Facts] = {
     ),
     State.NOT_AN_IMAGE: _Facts(
         Kind.LEFT,
-        "the content is no picture and no PDF, whatever its name says",
+        "the content is neither a picture nor a PDF, whatever its name says",
         "Look at the record's container in FileMaker",
     ),
     State.BROKEN: _Facts(

@@ -2,7 +2,7 @@
 
 -- step: look
 -- The patients as they are now. The FileMaker id stands in a JSON object, or by an old fault of the clinic's script in
--- a JSON string in which that object is written out. What is no UUID counts as malformed.
+-- a JSON string in which that object is written out. What is not a UUID counts as malformed.
 -- (`identity.py` puts it in the place of {look} in the other steps.)
 select patient_id, written,
        case when written ~ '^[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' then written::uuid end
@@ -175,7 +175,7 @@ from doubtful
 where tenure.patient_id = doubtful.patient_id and tenure.began = :reading and tenure.ended is null;
 
 -- step: rewrite
--- The same id in another case, or another malformed one, is no new tenure.
+-- The same id in another case, or another malformed one, is not a new tenure.
 update fm_migration.patient_identity as tenure set written = difference.written
 from difference
 where tenure.patient_id = difference.held_by and tenure.began = difference.began

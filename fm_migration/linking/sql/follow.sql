@@ -85,7 +85,7 @@ group by column_number;
 
 -- step: lead_agreements
 -- Whose batch it was when a photograph agreed with its row, where only the app's own UUID tells that patient from others:
--- it follows like a link, since following is no decision about whose something is.
+-- it follows like a link, since following is not a decision about whose something is.
 update fm_migration.recognition as known set agreed_with = successor.patient_id
 from successor
 where successor.former_id = known.agreed_with and successor.outcome = 'found';

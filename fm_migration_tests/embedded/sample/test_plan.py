@@ -119,7 +119,7 @@ def test_every_mess_is_there_in_its_amount(size: float) -> None:
         "document_without_patient": sum(d.object_id is None for d in clinic.documents),
         "image_doubled": sum(image.doubles is not None for image in clinic.images),
         "staff_edit": batches["staff_edit"] + sum(len(image.edited) for image in clinic.images),
-        # Two rows tell of each photograph that is entered twice.
+        # Two rows report each photograph that is entered twice.
         "duplicate_recid_same": rows["duplicate_recid_same"] // 2,
         "duplicate_recid_conflict": rows["duplicate_recid_conflict"] // 2,
     }
