@@ -15,14 +15,14 @@ unexport PYTHONDONTWRITEBYTECODE
 TEST_WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev filemaker test endurance coverage check lint types layers docs format bench pins clean distclean
+.PHONY: help setup demo dev filemaker test endurance coverage check lint types layers docs mutants format bench pins clean distclean
 
 help: ## list these targets
 	@echo 'make demo and make test are all it takes; each sets up its own .venv first.'
 	@echo
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo "Options: ARGS='...' is handed to demo, dev, filemaker, test and bench; PYTHON=/path/to/python3.12 chooses the Python."
+	@echo "Options: ARGS='...' is handed to demo, dev, filemaker, test, mutants, bench; PYTHON=/path/to/python3.12 chooses the Python."
 
 setup: ## make .venv and install the pinned packages (the others do it by themselves)
 	@sh scripts/setup.sh
@@ -40,11 +40,15 @@ filemaker: setup ## run a simulated FileMaker Server with a small clinic
 PYTEST := $(PY) -m pytest -n $(TEST_WORKERS) --dist loadscope --no-loadscope-reorder --durations=10
 
 # exec, because make hands a SIGTERM on to the shell, which would end without a word to the tests.
-test: setup ## run the tests, but for the few that take a minute each
+test: setup ## run the tests, about five minutes on two cores
 	@exec $(PYTEST) -m "not long" $(ARGS)
 
-endurance: setup ## run those: the whole clinic, twenty starts at once, twenty thousand steps of a clinic's life
+endurance: setup ## run the long ones: the whole clinic, daemons, twenty thousand steps of a clinic's life
 	@exec $(PYTEST) -m long $(ARGS)
+
+# A sample, of which each seed makes another one; bench/mutants.py.
+mutants: setup ## put small faults into a copy of the code and count which ones the tests find (an hour)
+	@exec $(PY) -m bench.mutants $(ARGS)
 
 # Apart from `test`, because tracing makes it a sixth longer. The folder for its data is a fresh one, so that two runs at
 # the same moment do not add up each other's.

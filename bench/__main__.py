@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-NOT_BENCHMARKS = {"__main__", "launch"}
+NOT_BENCHMARKS = {"__main__", "launch", "faults", "mutants"}
 
 
 def benchmarks() -> dict[str, str]:
