@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
 import os
 import re
@@ -263,6 +264,16 @@ def test_a_circle_is_refused(tmp_path: Path) -> None:
     (project / "fm_migration/cli/a.py").write_text("import fm_migration.cli.b\n")
     (project / "fm_migration/cli/b.py").write_text("import fm_migration.cli.a\n")
     assert "No circle, in any room at any depth BROKEN" in lint_imports(project).stdout
+
+
+def test_each_public_class_has_a_name_of_its_own() -> None:
+    """Eighteen names once stood for two or three things, and whoever searched for one found the others."""
+    modules: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "fm_migration").rglob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                modules.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: places for name, places in modules.items() if len(places) > 1} == {}
 
 
 def test_a_module_without_a_layer_is_refused(tmp_path: Path) -> None:

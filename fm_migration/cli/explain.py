@@ -12,7 +12,7 @@ from rich.table import Table
 
 from fm_migration.errors import FmMigrationError
 from fm_migration.explain import explaining
-from fm_migration.explain.answers import Explanation, Found
+from fm_migration.explain.answers import Explanation, SubjectFinding
 from fm_migration.explain.hops import HopState, HopWalk
 from fm_migration.explain.known import Tenure
 from fm_migration.explain.recognising import UnknownSubjectError
@@ -131,9 +131,9 @@ def _print_tenures(console: Console, tenures: tuple[Tenure, ...]) -> None:
         _say(console, f"  {one.patient_id} {held} {since}{until}{shared}{how}{settled}")
 
 
-def _print_findings(console: Console, findings: tuple[Found, ...]) -> None:
+def _print_findings(console: Console, findings: tuple[SubjectFinding, ...]) -> None:
     """Each class once, with its remedy and command, whatever the number of its subjects."""
-    classes: dict[FindingClass, list[Found]] = defaultdict(list)
+    classes: dict[FindingClass, list[SubjectFinding]] = defaultdict(list)
     for found in findings:
         classes[found.finding].append(found)
     for finding, group in classes.items():
@@ -149,7 +149,7 @@ def _print_findings(console: Console, findings: tuple[Found, ...]) -> None:
             _say(console, f"  and {len(commands) - EXAMPLES:,} more of the kind")
 
 
-def _since(group: list[Found]) -> str:
+def _since(group: list[SubjectFinding]) -> str:
     seen = min((found.first_seen for found in group if found.first_seen), default=None)
     waived = sum(found.waiver is not None for found in group)
     since = f", known since {seen:%Y-%m-%d}" if seen else ""

@@ -15,7 +15,7 @@ from fm_migration.cli.instance import open_instance, prepare_dagster_home
 from fm_migration.intake.bringing import SOURCE, Told
 from fm_migration.intake.wishes import Wishes
 from fm_migration.ledger import transfers
-from fm_migration.operations.intake import Brought, look_ahead, run_intake
+from fm_migration.operations.intake import IntakeResult, look_ahead, run_intake
 from fm_migration.places import Places
 
 Tell = Callable[[str, int, int], None]
@@ -46,7 +46,7 @@ def bring(places: Places, console: Console, wishes: Wishes, again: Sequence[str]
     show(console, brought)
 
 
-def show(console: Console, brought: Brought) -> None:
+def show(console: Console, brought: IntakeResult) -> None:
     """What has become of all photographs, and how it would go on."""
     from fm_migration.defs.assets.intake import summary
 
@@ -87,7 +87,7 @@ def status(places: Places, console: Console) -> None:
     console.print(ahead.words, markup=False, soft_wrap=True)
 
 
-def _record(places: Places, brought: Brought) -> None:
+def _record(places: Places, brought: IntakeResult) -> None:
     """The same in Dagster's catalogue as of a run there, so that the lineage and the figures go on."""
     import dagster as dg
 

@@ -14,7 +14,7 @@ from fm_migration.report.classes import FindingClass, Severity
 
 
 @dataclass(frozen=True)
-class Found:
+class SubjectFinding:
     """A finding that holds now. `first_seen` and `waiver` are those of the newest report, if it has it too."""
 
     finding: FindingClass
@@ -78,7 +78,7 @@ class Explanation:
     reasons: tuple[HiddenReason, ...]
     #: What is the matter with those that are visible all the same.
     wrong: tuple[HiddenReason, ...]
-    findings: tuple[Found, ...]
+    findings: tuple[SubjectFinding, ...]
     #: What the newest report says of the same subjects, and what does not hold (any more) as far as this can see.
     report_only: tuple[tuple[str, str], ...]
     #: Who held which FileMaker id since when, of the people in question; nothing where nobody ever changed.
@@ -106,7 +106,7 @@ class Explanation:
         broken = any(hop is not None and hop.finding not in _DECIDED for hop in hops)
         return hidden or broken or any(_hurts(found.finding) for found in self._others())
 
-    def _others(self) -> list[Found]:
+    def _others(self) -> list[SubjectFinding]:
         """Findings that no hop has."""
         of_hops = {(hop.finding, hop.subject) for one in self.walks for hop in one.hops}
         return [found for found in self.findings if (found.finding, found.subject) not in of_hops]

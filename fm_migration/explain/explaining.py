@@ -19,8 +19,8 @@ from sqlalchemy import Connection
 
 from fm_migration.clinic import contract
 from fm_migration.explain import wording
-from fm_migration.explain.answers import Explanation, Found, HiddenReason
-from fm_migration.explain.gathering import WAYS, Records
+from fm_migration.explain.answers import Explanation, HiddenReason, SubjectFinding
+from fm_migration.explain.gathering import WAYS, ClinicRecords
 from fm_migration.explain.hops import GONE, HopWalk, finding_of_gone, said_of_gone, walk
 from fm_migration.explain.known import Home, Tenure
 from fm_migration.explain.recognising import Subject, SubjectKind, recognise
@@ -37,7 +37,7 @@ def explain(connection: Connection, settings: Settings, asked: str, store: Objec
     """
     schema.require_current(connection)
     contract.verify(connection)
-    records = Records(connection, settings)
+    records = ClinicRecords(connection, settings)
     subject = recognise(asked, records)
     explaining = _Explaining(records, asked, subject, store)
     return {
@@ -56,7 +56,7 @@ def explain(connection: Connection, settings: Settings, asked: str, store: Objec
 
 def names_of(connection: Connection, settings: Settings, patients: Sequence[UUID]) -> list[str]:
     """The names of patients, for the eyes of a person at a terminal and for nothing else."""
-    records = Records(connection, settings)
+    records = ClinicRecords(connection, settings)
     if not patients or not records.ask("may_read_names")[0]["allowed"]:
         return []
     return [row["name"] for row in records.ask("names", ids=patients)]
@@ -65,7 +65,7 @@ def names_of(connection: Connection, settings: Settings, patients: Sequence[UUID
 class _Explaining:
     """One question and its answer."""
 
-    def __init__(self, records: Records, asked: str, subject: Subject, store: ObjectStore | None) -> None:
+    def __init__(self, records: ClinicRecords, asked: str, subject: Subject, store: ObjectStore | None) -> None:
         self._records = records
         self._asked = asked
         self._subject = subject
@@ -156,7 +156,7 @@ class _Explaining:
         ids = [row["id"] for row in self._records.ask("person", ids=[former, *home.patients])]
         return self._records.tenures(ids)
 
-    def _findings_of_batch(self, facts: Any, home: Home, walks: Sequence[HopWalk]) -> Iterable[Found]:
+    def _findings_of_batch(self, facts: Any, home: Home, walks: Sequence[HopWalk]) -> Iterable[SubjectFinding]:
         subject, has, says = str(self._subject), facts["has"], facts["says"]
         lives = home.way == "uuid" or self._records.world.reimport is not None
         # As in the report: an empty batch of nobody hides nothing.
@@ -196,7 +196,7 @@ class _Explaining:
         further = [row["key"] for row in keys if row["kind"] == "original" and row["key"] not in keys_of_images]
         return self._of_photographs(self._walks(images=[image.id for image in images], keys=further))
 
-    def _of_photographs(self, walks: Sequence[HopWalk], further: Iterable[Found] = ()) -> Explanation:
+    def _of_photographs(self, walks: Sequence[HopWalk], further: Iterable[SubjectFinding] = ()) -> Explanation:
         shown = sum(one.visible for one in walks)
         patients = tuple(dict.fromkeys(one.patient for one in walks if one.patient))
         headline = " ".join(map(wording.headline_of, walks[:3]))
@@ -288,7 +288,7 @@ class _Explaining:
         patients: Sequence[UUID] = (),
         visible: int = 0,
         reasons: Sequence[HiddenReason] = (),
-        further: Iterable[Found] = (),
+        further: Iterable[SubjectFinding] = (),
         tenures: Sequence[Tenure] = (),
     ) -> Explanation:
         found = self._findings(walks, further)
@@ -319,7 +319,7 @@ class _Explaining:
             },
         )
 
-    def _findings(self, walks: Sequence[HopWalk], further: Iterable[Found]) -> list[Found]:
+    def _findings(self, walks: Sequence[HopWalk], further: Iterable[SubjectFinding]) -> list[SubjectFinding]:
         """Each once: what hides something first, then by how bad it is."""
         found = {(one.finding, one.subject): one for one in further}
         for one in walks:
@@ -332,12 +332,14 @@ class _Explaining:
 
     def _found(
         self, finding: FindingClass, subject: str, said: str, month: str = "undated", *, after_remedy: bool = False
-    ) -> Found:
+    ) -> SubjectFinding:
         command = wording.command(finding, self._records.world, month)
-        return Found(finding, subject, said, command, after_remedy=after_remedy or finding in wording.INGESTED_BY)
+        return SubjectFinding(
+            finding, subject, said, command, after_remedy=after_remedy or finding in wording.INGESTED_BY
+        )
 
     def _recorded(
-        self, walks: Sequence[HopWalk], found: Sequence[Found], patients: Sequence[UUID]
+        self, walks: Sequence[HopWalk], found: Sequence[SubjectFinding], patients: Sequence[UUID]
     ) -> dict[tuple[str, str], Any]:
         subjects = {str(self._subject), *(one.subject for one in found), *(f"patient {one}" for one in patients)}
         for one in walks:
@@ -368,6 +370,6 @@ def _subjects_of(one: HopWalk) -> Iterable[str]:
         yield from (f"image {image.id}", f"batch {image.batch}", f"thumbnail {image.thumbnail_key}")
 
 
-def _with_report(found: Found, recorded: dict[tuple[str, str], Any]) -> Found:
+def _with_report(found: SubjectFinding, recorded: dict[tuple[str, str], Any]) -> SubjectFinding:
     row = recorded.get((found.finding.value, found.subject))
     return found if row is None else replace(found, first_seen=row["first_seen"], waiver=row["waiver"])

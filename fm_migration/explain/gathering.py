@@ -48,7 +48,7 @@ Contact = tuple[UUID, str | None]
 WAYS = ("uuid", "filemaker_id", "history")
 
 
-class Records:
+class ClinicRecords:
     """The database, asked one question at a time."""
 
     def __init__(self, connection: Connection, settings: Settings) -> None:
@@ -216,7 +216,7 @@ class _Gathering:
     """One gathering of photographs."""
 
     def __init__(
-        self, records: Records, rows: Collection[int], images: Collection[UUID], keys: Collection[str]
+        self, records: ClinicRecords, rows: Collection[int], images: Collection[UUID], keys: Collection[str]
     ) -> None:
         self._records = records
         self._asked_rows = rows

@@ -13,7 +13,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from fm_migration.errors import FmMigrationError
-from fm_migration.explain.gathering import Records
+from fm_migration.explain.gathering import ClinicRecords
 
 _UUID = re.compile(r"\{?([0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12})\}?", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
@@ -55,7 +55,7 @@ class UnknownSubjectError(FmMigrationError):
     could_be: tuple[Subject, ...] = ()
 
 
-def recognise(asked: str, records: Records) -> Subject:
+def recognise(asked: str, records: ClinicRecords) -> Subject:
     """The one subject that is meant; UnknownSubjectError where there is none, or more than one."""
     text = asked.strip()
     found = list(_named(text, records) if _kind_of(text) else _meant(text, records))
@@ -83,7 +83,7 @@ def _kind_of(text: str) -> SubjectKind | None:
     return SubjectKind(first.lower()) if rest.strip() and first.lower() in set(SubjectKind) else None
 
 
-def _named(text: str, records: Records) -> Iterator[Subject]:
+def _named(text: str, records: ClinicRecords) -> Iterator[Subject]:
     """A subject whose kind stands before it."""
     kind, name = _kind_of(text), text.partition(" ")[2].strip()
     if kind in (SubjectKind.OBJECT, SubjectKind.THUMBNAIL):
@@ -105,7 +105,7 @@ def _named(text: str, records: Records) -> Iterator[Subject]:
         yield from same or persons
 
 
-def _meant(text: str, records: Records) -> Iterator[Subject]:
+def _meant(text: str, records: ClinicRecords) -> Iterator[Subject]:
     one = _as_uuid(text)
     if one is not None:
         yield from _uuids(one, records)
@@ -130,7 +130,7 @@ _KINDS: tuple[tuple[str, SubjectKind], ...] = (
 )
 
 
-def _uuids(one: UUID, records: Records) -> Iterator[Subject]:
+def _uuids(one: UUID, records: ClinicRecords) -> Iterator[Subject]:
     (meanings,) = records.ask("meanings", id=one)
     found = [Subject(kind, str(one)) for name, kind in _KINDS if meanings[name]]
     if meanings["former"] and not (meanings["patient"] or meanings["contact"]):
@@ -138,7 +138,7 @@ def _uuids(one: UUID, records: Records) -> Iterator[Subject]:
     yield from found
 
 
-def _recids(number: str, records: Records) -> Iterator[Subject]:
+def _recids(number: str, records: ClinicRecords) -> Iterator[Subject]:
     """As it is written; else with other leading zeros, as spreadsheets lose them."""
     if not _NUMBER.fullmatch(number):
         return
@@ -152,7 +152,7 @@ def _recids(number: str, records: Records) -> Iterator[Subject]:
         yield Subject(SubjectKind.OBJECT, originals[0] if originals else keys[0]["key"])
 
 
-def _keys(name: str, records: Records) -> Iterator[Subject]:
+def _keys(name: str, records: ClinicRecords) -> Iterator[Subject]:
     """A key, or the name of an object without its folders."""
     listed = records.ask("keys_named", keys=[name], recids=(), image_ids=())
     if listed:

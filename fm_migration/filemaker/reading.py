@@ -38,7 +38,7 @@ class Chunk(NamedTuple):
     problems: dict[int, tuple[Problem, ...]]
 
 
-class Record(NamedTuple):
+class ExportRecord(NamedTuple):
     """One row of the export as it stands there. `cells` has the layout's width unless a problem says otherwise."""
 
     row_number: int
@@ -91,11 +91,11 @@ class Export:
         assert self._counts is not None  # noqa: S101  a complete pass sets them
         return self._counts
 
-    def records(self) -> Iterator[Record]:
+    def records(self) -> Iterator[ExportRecord]:
         """The rows of the export one by one."""
         for chunk in self.chunks():
             for at, (number, cells, raw) in enumerate(zip(chunk.record_numbers, chunk.cells, chunk.raws, strict=True)):
-                yield Record(chunk.first_row + at, number, cells, raw, chunk.problems.get(at, ()))
+                yield ExportRecord(chunk.first_row + at, number, cells, raw, chunk.problems.get(at, ()))
 
     def chunks(self) -> Iterator[Chunk]:
         """The rows of the export in chunks, in the order of the file."""

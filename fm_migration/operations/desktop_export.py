@@ -26,7 +26,7 @@ from sqlalchemy import Connection, Engine, text
 from fm_migration.errors import FmMigrationError, ImplausibleInputError
 from fm_migration.filemaker.desktop.days import Days, read_days
 from fm_migration.filemaker.desktop.judging import Bytes, Candidate, Judgement, Photograph, judge, sort_out
-from fm_migration.filemaker.desktop.manifest import Line, Manifest, read_manifests
+from fm_migration.filemaker.desktop.manifest import Manifest, ManifestLine, read_manifests
 from fm_migration.filemaker.desktop.paths import is_manifest
 from fm_migration.filemaker.desktop.states import Kind, State
 from fm_migration.images.sniffing import FileKind, kind_of
@@ -188,7 +188,7 @@ class _Pass:
         self._days = Days({}, 0, 0)
         self._photographs: list[Photograph] = []
         self._states: dict[str, State] = {}
-        self._without_file: list[tuple[Line, State]] = []
+        self._without_file: list[tuple[ManifestLine, State]] = []
         self._dump = _Dump(store, settings, dry_run=dry_run)
         self._known: dict[str, Transfer] = {}
         self._taken: list[str] = []

@@ -30,7 +30,7 @@ _SHORTER, _LONGER = 5.0, 6.0
 
 
 @dataclass(frozen=True)
-class Brought:
+class IntakeResult:
     """What a run has done, how all photographs stand now, and how it would go on."""
 
     outcome: Outcome
@@ -66,7 +66,7 @@ def run_intake(
     again: Sequence[str] = (),
     run_id: str | None = None,
     tell: Callable[[Told], None] = lambda _told: None,
-) -> Brought:
+) -> IntakeResult:
     """Bring photographs from FileMaker. `again` names quarantined recids to be tried again, or `all`."""
     settings = places.settings
     access = find_access(settings)
@@ -81,12 +81,12 @@ def run_intake(
             # Refused at the log-in already.
             outcome = Outcome(Ending.SERVER_LIMIT)
     with places.engine.connect() as connection:
-        return Brought(outcome, transfers.standing(connection, SOURCE), look_ahead(connection, settings))
+        return IntakeResult(outcome, transfers.standing(connection, SOURCE), look_ahead(connection, settings))
 
 
-def nothing_brought() -> Brought:
+def nothing_brought() -> IntakeResult:
     """Of a run where no FileMaker is set."""
-    return Brought(Outcome(Ending.NOT_SET), [], Forecast(0, 0, 0.0, None, ()))
+    return IntakeResult(Outcome(Ending.NOT_SET), [], Forecast(0, 0, 0.0, None, ()))
 
 
 def _intake(api: DataApi, places: Places, wishes: Wishes, run_id: str | None, tell: Callable[[Told], None]) -> Intake:

@@ -71,7 +71,7 @@ class Chart:
 
 
 @dataclass(frozen=True)
-class Step:
+class WaterfallStep:
     """One bar of the waterfall: from where to where, and whether it is a sum or a change."""
 
     label: str
@@ -143,14 +143,14 @@ def progress_picture(words: str, points: Sequence[tuple[date, int, bool]]) -> st
     return f"![{words}](data:image/png;base64,{_png(spec)})"
 
 
-def waterfall_steps(levels: Sequence[tuple[str, int]]) -> list[Step]:
+def waterfall_steps(levels: Sequence[tuple[str, int]]) -> list[WaterfallStep]:
     """The bars of a waterfall that begins and ends with a sum. Pure.
 
     What stands between may be changes with a sign, losses without one, or what is left after each loss: only one of
     these readings ends at the last sum.
     """
     if len(levels) < 2:
-        return [Step(label, 0, number, total=True) for label, number in levels]
+        return [WaterfallStep(label, 0, number, total=True) for label, number in levels]
     (_, start), *between, (_, end) = levels
     numbers = [number for _, number in between]
     if start + sum(numbers) == end:
@@ -159,10 +159,10 @@ def waterfall_steps(levels: Sequence[tuple[str, int]]) -> list[Step]:
         changes = [-number for number in numbers]
     else:
         changes = [after - before for before, after in zip([start, *numbers], numbers, strict=False)]
-    steps = [Step(levels[0][0], 0, start, total=True)]
+    steps = [WaterfallStep(levels[0][0], 0, start, total=True)]
     for (label, _), change in zip(between, changes, strict=True):
-        steps.append(Step(label, steps[-1].end, steps[-1].end + change, total=False))
-    return [*steps, Step(levels[-1][0], 0, end, total=True)]
+        steps.append(WaterfallStep(label, steps[-1].end, steps[-1].end + change, total=False))
+    return [*steps, WaterfallStep(levels[-1][0], 0, end, total=True)]
 
 
 def sparkline(history: Sequence[int], width: int = 96, height: int = 24) -> str:
@@ -176,7 +176,7 @@ def sparkline(history: Sequence[int], width: int = 96, height: int = 24) -> str:
     )
 
 
-def _told(steps: Sequence[Step]) -> str:
+def _told(steps: Sequence[WaterfallStep]) -> str:
     losses = "; ".join(f"{step.label} {step.caption}" for step in steps if not step.total and step.change)
     ends = f"{steps[0].caption} {steps[0].label}, {steps[-1].caption} {steps[-1].label}"
     return f"{ends}: {losses}" if losses else ends
@@ -223,7 +223,7 @@ def _config(colours: Colours) -> Spec:
     }  # fmt: skip
 
 
-def _waterfall_values(steps: Sequence[Step]) -> list[Spec]:
+def _waterfall_values(steps: Sequence[WaterfallStep]) -> list[Spec]:
     return [
         {
             "order": number,
@@ -269,7 +269,9 @@ def _waterfall_layers(colours: Colours, bar: Spec, label: Spec, label_x: int, va
     ]  # fmt: skip
 
 
-def _waterfall(steps: Sequence[Step], colours: Colours, width: int, step_height: int, layers: list[Spec]) -> Spec:
+def _waterfall(
+    steps: Sequence[WaterfallStep], colours: Colours, width: int, step_height: int, layers: list[Spec]
+) -> Spec:
     top = max(max(step.start, step.end) for step in steps)
     return {
         "width": width,
@@ -284,13 +286,13 @@ def _waterfall(steps: Sequence[Step], colours: Colours, width: int, step_height:
     }
 
 
-def _waterfall_wide(steps: Sequence[Step], colours: Colours) -> Spec:
+def _waterfall_wide(steps: Sequence[WaterfallStep], colours: Colours) -> Spec:
     label: Spec = {"fontSize": 13, "limit": 320}
     layers = _waterfall_layers(colours, {"height": 16}, label, label_x=-340, value_x=660)
     return _waterfall(steps, colours, 580, 32, layers)
 
 
-def _waterfall_narrow(steps: Sequence[Step], colours: Colours) -> Spec:
+def _waterfall_narrow(steps: Sequence[WaterfallStep], colours: Colours) -> Spec:
     label: Spec = {"fontSize": 13, "limit": 260, "dy": -9}
     layers = _waterfall_layers(colours, {"height": 10, "yOffset": 8}, label, label_x=0, value_x=330)
     return _waterfall(steps, colours, 330, 46, layers)

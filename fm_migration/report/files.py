@@ -108,13 +108,13 @@ def publish(connection: Connection, settings: Settings, store: ObjectStore | Non
         parquet=place.address(f"{data.report}/{PARQUET}"),
         findings=findings,
         shown=made.shown,
-        local=isinstance(place, Folder),
+        local=isinstance(place, ReportFolder),
         data=data,
     )
 
 
 @dataclass(frozen=True)
-class Folder:
+class ReportFolder:
     """Reports in a folder of this machine; made for its owner alone when it is not there yet."""
 
     root: Path
@@ -138,7 +138,7 @@ class Folder:
 
 
 @dataclass(frozen=True)
-class Prefix:
+class ReportPrefix:
     """Reports below a prefix of a bucket."""
 
     store: ObjectStore
@@ -154,12 +154,12 @@ class Prefix:
         return f"s3://{self.store.bucket}/{quote(self.prefix + name)}"
 
 
-def find_place(settings: Settings, store: ObjectStore | None) -> Folder | Prefix:
+def find_place(settings: Settings, store: ObjectStore | None) -> ReportFolder | ReportPrefix:
     """Where the settings want reports: FM_REPORTS, else the bucket when it is a real one, else the home folder."""
     if settings.reports is None and settings.objects_url is None:
-        return Folder(settings.home / "reports")
+        return ReportFolder(settings.home / "reports")
     if settings.reports is not None and not settings.reports.startswith("s3://"):
-        return Folder(Path(settings.reports).expanduser())
+        return ReportFolder(Path(settings.reports).expanduser())
     if store is None:
         raise SettingsError(
             "opening the place of the reports",
@@ -168,12 +168,12 @@ def find_place(settings: Settings, store: ObjectStore | None) -> Folder | Prefix
             "Set FM_REPORTS to a folder, or hand over the object store",
         )
     if settings.reports is None:
-        return Prefix(store, f"{settings.own_prefix}reports/")
+        return ReportPrefix(store, f"{settings.own_prefix}reports/")
     parts = urlsplit(settings.reports)
     prefix = f"{parts.path.strip('/')}/"
     same_bucket = parts.netloc == store.bucket
     protected = (*settings.original_prefixes, settings.thumbnail_prefix) if same_bucket else ()
-    return Prefix(
+    return ReportPrefix(
         ObjectStore(store.client, parts.netloc, writable_prefixes=(prefix,), protected_prefixes=protected), prefix
     )
 

@@ -48,7 +48,7 @@ _CODE = re.compile(r"`([^`]+)`")
 
 
 @dataclass(frozen=True)
-class Page:
+class ReportPage:
     """A page that can be written to several places; the pictures are drawn and the findings packed only once."""
 
     data: ReportData
@@ -84,10 +84,10 @@ class Page:
         )
 
 
-def make_page(data: ReportData, findings: Iterable[Finding], zone: tzinfo) -> Page:
+def make_page(data: ReportData, findings: Iterable[Finding], zone: tzinfo) -> ReportPage:
     """Draw the pictures and pack the findings, which are read once and not kept."""
     packed, shown = _pack(findings, zone)
-    return Page(data, zone, charts.draw(data, zone), packed, shown)
+    return ReportPage(data, zone, charts.draw(data, zone), packed, shown)
 
 
 def title_of(kind: FindingClass) -> str:

@@ -17,7 +17,7 @@ from fm_migration.defs.resources import DatabaseResource, SettingsResource
 from fm_migration.intake.bringing import Told
 from fm_migration.intake.wishes import QuietHours, Wishes
 from fm_migration.ledger.transfers import Standing
-from fm_migration.operations.intake import Brought, nothing_brought, run_intake
+from fm_migration.operations.intake import IntakeResult, nothing_brought, run_intake
 from fm_migration.report.charts import progress_picture
 
 GROUP = "intake"
@@ -120,7 +120,7 @@ def filemaker_images(
         yield dg.MaterializeResult(metadata=told_metadata(brought, table), check_results=list(_checks(brought)))
 
 
-def told_metadata(brought: Brought, table: dict[str, Any]) -> dict[str, Any]:
+def told_metadata(brought: IntakeResult, table: dict[str, Any]) -> dict[str, Any]:
     """What a run says of itself, one that a person has started at a terminal too."""
     return {
         "summary": summary(brought),
@@ -146,7 +146,7 @@ def _into_the_output() -> Callable[[Told], None]:
     return tell
 
 
-def summary(brought: Brought) -> str:
+def summary(brought: IntakeResult) -> str:
     """A run in a sentence."""
     done = brought.outcome
     if done.would_fetch:
@@ -155,7 +155,7 @@ def summary(brought: Brought) -> str:
     return f"{done.arrived:,} photographs of {done.bytes:,} bytes arrived{trouble}; {done.ending.words}"
 
 
-def _figures(brought: Brought) -> dict[str, int]:
+def _figures(brought: IntakeResult) -> dict[str, int]:
     by_state = dict.fromkeys(("waiting", "arrived", "present", "quarantined"), 0)
     for one in brought.standing:
         by_state[one.state] += one.photographs
@@ -177,7 +177,7 @@ def _standing_table(standing: list[Standing]) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md("\n".join(lines))
 
 
-def _checks(brought: Brought) -> Iterator[dg.AssetCheckResult]:
+def _checks(brought: IntakeResult) -> Iterator[dg.AssetCheckResult]:
     done = brought.outcome
     quarantined = sum(one.photographs for one in brought.standing if one.state == "quarantined")
     smaller = sum(one.smaller for one in brought.standing)

@@ -51,7 +51,7 @@ class LoginRefusedError(FileMakerError):
     """The account, the password or the token of Claris is not accepted."""
 
 
-class CertificateError(FileMakerError):
+class TlsError(FileMakerError):
     """The server does not prove who it is."""
 
 
@@ -194,7 +194,7 @@ def _throttled(response: httpx.Response, doing: str, subject: str) -> ThrottledE
 def of_connection(error: Exception, doing: str, subject: str) -> FmMigrationError:
     """For what httpx raises. The caller raises it outside of its `except`, so that no request hangs on it."""
     if isinstance(error, httpx.ConnectError) and _is_of_certificate(error):
-        return CertificateError(
+        return TlsError(
             doing,
             subject,
             "the server's certificate is not one that we trust",

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from fm_migration.filemaker.desktop.manifest import EMPTY_CONTAINER, Line, Manifest, line_of
+from fm_migration.filemaker.desktop.manifest import EMPTY_CONTAINER, Manifest, ManifestLine, line_of
 from fm_migration.filemaker.desktop.paths import PathFacts, is_manifest, read_path
 from fm_migration.filemaker.desktop.states import State
 from fm_migration.filemaker.rows import uuid_of
@@ -30,7 +30,7 @@ class Candidate(NamedTuple):
     path: str
     said: PathFacts
     #: What the manifest says of it, if anything.
-    line: Line | None
+    line: ManifestLine | None
     #: Whether the manifest names this very file, not only its photograph.
     listed: bool
 
@@ -77,7 +77,7 @@ class SortedOut(NamedTuple):
 
     photographs: list[Photograph]
     states: dict[str, State]
-    without_file: list[tuple[Line, State]]
+    without_file: list[tuple[ManifestLine, State]]
 
 
 class Bytes(NamedTuple):
@@ -106,7 +106,7 @@ def sort_out(
     states: dict[str, State] = {}
     groups: dict[str, list[tuple[Candidate, str | None, str | None]]] = {}
     waiting: set[str] = set()
-    met: set[Line] = set()
+    met: set[ManifestLine] = set()
     for path in sorted(files):
         found = _claim(path, manifest, recids or {})
         met.update(found.lines)
@@ -170,7 +170,7 @@ class _Claim(NamedTuple):
     recid: str | None
     image_id: str | None
     candidate: Candidate
-    lines: Sequence[Line] = ()
+    lines: Sequence[ManifestLine] = ()
 
 
 def _claim(path: str, manifest: Manifest, recids: Mapping[str, str]) -> _Claim:
@@ -194,7 +194,7 @@ def _claim(path: str, manifest: Manifest, recids: Mapping[str, str]) -> _Claim:
     return _Claim(None, name, recid, said.image_id, nobody)
 
 
-def _of_line(path: str, said: PathFacts, line: Line, recids: Mapping[str, str], *, listed: bool) -> _Claim:
+def _of_line(path: str, said: PathFacts, line: ManifestLine, recids: Mapping[str, str], *, listed: bool) -> _Claim:
     recid = line.recid or recids.get(line.image_id or "")
     name = f"recid {recid}" if recid else f"image {line.image_id}"
     return _Claim(None, name, recid, line.image_id, Candidate(path, said, line, listed), [line])
@@ -217,7 +217,7 @@ def _trouble(candidate: Candidate, found: Bytes, manifest: Manifest) -> State | 
     return None if line.md5 is not None and found.trouble is State.BROKEN else found.trouble
 
 
-def _state_without_file(line: Line) -> State:
+def _state_without_file(line: ManifestLine) -> State:
     if line.error == EMPTY_CONTAINER:
         return State.EMPTY_IN_FILEMAKER
     return State.MISSING if line.names_a_file else State.FAILED_IN_FILEMAKER

@@ -28,7 +28,7 @@ _PATH_KIND = re.compile(r"(?:file|filemac|filewin|image|imagemac|imagewin):/*", 
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
 
-class Line(NamedTuple):
+class ManifestLine(NamedTuple):
     """What the manifest says of one record. Ids are None when missing or malformed; what stood there is kept."""
 
     number: int
@@ -56,19 +56,19 @@ class Line(NamedTuple):
 class Manifest:
     """All lines of all manifests of an export."""
 
-    lines: tuple[Line, ...] = ()
+    lines: tuple[ManifestLine, ...] = ()
     #: Lines that have no record in them, by their numbers: too few cells, or neither recid nor id.
     refused: int = 0
     #: Manifests whose last line has no end: the script was still writing, or was stopped.
     unfinished: int = 0
-    by_path: dict[str, Line] = field(default_factory=dict)
-    by_photo: dict[str, tuple[Line, ...]] = field(default_factory=dict)
-    by_md5: dict[str, tuple[Line, ...]] = field(default_factory=dict)
+    by_path: dict[str, ManifestLine] = field(default_factory=dict)
+    by_photo: dict[str, tuple[ManifestLine, ...]] = field(default_factory=dict)
+    by_md5: dict[str, tuple[ManifestLine, ...]] = field(default_factory=dict)
 
 
 def read_manifests(contents: Sequence[tuple[str, bytes]]) -> Manifest:
     """The manifests of an export, in the order in which they were written: each as its name and its bytes."""
-    lines: list[Line] = []
+    lines: list[ManifestLine] = []
     refused = unfinished = 0
     for name, data in contents:
         found = _Text(name, data)
@@ -90,28 +90,28 @@ def read_manifests(contents: Sequence[tuple[str, bytes]]) -> Manifest:
     )
 
 
-def line_of(manifest: Manifest, path: str) -> Line | None:
+def line_of(manifest: Manifest, path: str) -> ManifestLine | None:
     """The line about a file of the folder."""
     return manifest.by_path.get(_comparable(path))
 
 
-def _record(line: Line) -> tuple[str | None, str | None]:
+def _record(line: ManifestLine) -> tuple[str | None, str | None]:
     return line.recid, line.image_id
 
 
-def _grouped(pairs: Sequence[tuple[str, Line]]) -> dict[str, tuple[Line, ...]]:
-    groups: dict[str, tuple[Line, ...]] = {}
+def _grouped(pairs: Sequence[tuple[str, ManifestLine]]) -> dict[str, tuple[ManifestLine, ...]]:
+    groups: dict[str, tuple[ManifestLine, ...]] = {}
     for name, line in pairs:
         groups[name] = (*groups.get(name, ()), line)
     return groups
 
 
-def _photos(line: Line) -> list[str]:
+def _photos(line: ManifestLine) -> list[str]:
     """The names by which a file can be known to be the line's."""
     return [*([f"recid {line.recid}"] if line.recid else []), *([f"image {line.image_id}"] if line.image_id else [])]
 
 
-def _without_overtaken(lines: list[Line]) -> list[Line]:
+def _without_overtaken(lines: list[ManifestLine]) -> list[ManifestLine]:
     """Without lines of records that had no picture, or could not be exported, and that a later run has exported."""
     exported = {name for line in lines if line.names_a_file for name in _photos(line)}
     return [line for line in lines if line.names_a_file or not any(name in exported for name in _photos(line))]
@@ -130,7 +130,7 @@ class _Text:
     """One manifest as lines."""
 
     def __init__(self, name: str, data: bytes) -> None:
-        self.lines: list[Line] = []
+        self.lines: list[ManifestLine] = []
         self.refused = 0
         text = _decoded(name, data)
         self.unfinished = bool(text) and not text.endswith(("\r", "\n"))
@@ -173,7 +173,7 @@ def _header(rows: Sequence[str], name: str) -> dict[str, int] | None:
     return at
 
 
-def _line(number: int, row: str, at: dict[str, int]) -> Line | None:
+def _line(number: int, row: str, at: dict[str, int]) -> ManifestLine | None:
     cells = row.split("\t")
     if len(cells) <= max(at.values()):
         return None
@@ -182,7 +182,7 @@ def _line(number: int, row: str, at: dict[str, int]) -> Line | None:
     if recid is None and image_id is None:
         return None
     md5 = said.get("md5", "").lower()
-    return Line(
+    return ManifestLine(
         number=number,
         recid=recid,
         image_id=image_id,

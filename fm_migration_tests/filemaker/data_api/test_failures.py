@@ -82,7 +82,7 @@ def test_a_server_that_says_how_long_to_wait_is_believed() -> None:
     [
         (httpx.ConnectError("refused"), failures.EngineDownError),
         (httpx.ConnectTimeout("late"), failures.EngineDownError),
-        (httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED]"), failures.CertificateError),
+        (httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED]"), failures.TlsError),
         (httpx.ReadTimeout("late"), failures.BrokenConnectionError),
         (httpx.RemoteProtocolError("peer closed"), failures.BrokenConnectionError),
     ],

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from fm_migration.errors import SettingsError
 from fm_migration.filemaker.data_api import sessions
-from fm_migration.filemaker.data_api.failures import CertificateError, LoginRefusedError, TransferLimitError
+from fm_migration.filemaker.data_api.failures import LoginRefusedError, TlsError, TransferLimitError
 from fm_migration_tests.filemaker.data_api.conftest import ACCOUNT, PASSWORD, Connect, Start
 from fm_migration_tests.filemaker_server import Storm
 
@@ -122,7 +122,7 @@ def test_a_wrong_password_is_said_once_without_being_shown(server: Start, connec
 
 def test_an_unknown_authority_is_refused(server: Start, connect: Connect) -> None:
     clinic = server(records=2)
-    with pytest.raises(CertificateError, match="FM_FILEMAKER_CA"), connect(clinic, authority=None) as api:
+    with pytest.raises(TlsError, match="FM_FILEMAKER_CA"), connect(clinic, authority=None) as api:
         api.call("GET", LAYOUT, "reading")
     assert clinic.report()["requests"] == {}
 
