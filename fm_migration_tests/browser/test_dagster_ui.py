@@ -1,6 +1,7 @@
 """A clinic's first day in the Dagster UI: everything is imported, healed, looked at and backfilled by clicks.
 
 One story with one server, told in order. `python -m fm_migration_tests.browser.screenshots ui` plays it for docs/ui.
+`make test` tells what is to be seen and clicked when the import has been made; the whole day is in `make endurance`.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import psycopg
 import pytest
 from playwright.sync_api import Browser, expect
@@ -22,9 +25,11 @@ from fm_migration.definitions import defs
 from fm_migration.defs.partitions import UNDATED
 from fm_migration.embedded.sample.reimport import play_reimport
 from fm_migration.embedded.stack import Stack
+from fm_migration.settings import settings
 from fm_migration_tests.browser.dagster_ui import PICTURES, WINDOW, Server, Ui, until_green
 from fm_migration_tests.conftest import SampleClinic
-from fm_migration_tests.e2e.daemon import environment_for, wait_for
+from fm_migration_tests.defs.ticking import QUIET
+from fm_migration_tests.e2e.daemon import PROJECT, environment_for, wait_for
 from fm_migration_tests.e2e.homes import homes, misplaced, visible
 from fm_migration_tests.own_clinic import own_clinic
 from fm_migration_tests.waiting import PATIENCE_SECONDS
@@ -68,38 +73,86 @@ def _groups() -> dict[str, set[str]]:
     return found
 
 
-@pytest.fixture(scope="module")
-def day(
+@contextmanager
+def _day(chromium: Browser, servers: Stack, clinic: SampleClinic, folder: Path) -> Iterator[Day]:
+    """The UI on this clinic, in a home that is made by its first start or that lies in the folder already."""
+    pictures = os.environ.get(PICTURES)
+    # A picture shows where the report lies: that should not be the folder of a test.
+    home = Path(tempfile.gettempdir(), "clinic") if pictures else folder / "home"
+    server = Server(folder, {**_environment(servers, clinic), **_homes(home)})
+    try:
+        server.wait_for_months()
+        context = chromium.new_context(
+            viewport={"width": WINDOW[0], "height": WINDOW[1]}, color_scheme="light", reduced_motion="reduce"
+        )
+        expect.set_options(timeout=PATIENCE_SECONDS * 1000)
+        yield Day(clinic, Ui(context.new_page(), server.url, Path(pictures) if pictures else None))
+        context.close()
+    finally:
+        expect.set_options(timeout=5000)
+        server.stop()
+        shutil.rmtree(home)
+
+
+def _environment(servers: Stack, clinic: SampleClinic) -> dict[str, str]:
+    return environment_for(servers, clinic.database_url, clinic.bucket.name, clinic.export)
+
+
+def _homes(home: Path) -> dict[str, str]:
+    return {"FM_HOME": str(home), "FM_REPORTS": str(home / "reports")}
+
+
+def test_a_day_after_the_import_in_the_ui(
+    _groups: dict[str, set[str]],
+    request: pytest.FixtureRequest,
+    servers: Stack,
+    s3_client: Any,
+    _sample_template: Callable[[str], str],
+    tmp_path: Path,
+) -> None:
+    """The import was made without a click, so that one run is all that the pages have to wait for."""
+    with own_clinic(servers, s3_client, _sample_template("fresh"), tmp_path) as clinic:
+        _import_into(tmp_path / "home", {**_environment(servers, clinic), **_homes(tmp_path / "home")})
+        # Only now, because Dagster's event loop cannot run beside the browser.
+        chromium: Browser = request.getfixturevalue("chromium")
+        with _day(chromium, servers, clinic, tmp_path) as day, _pictured(day.ui, tmp_path):
+            _the_lineage_shows_every_asset_in_its_group(day.ui, _groups)
+            _the_launchpad_is_filled_in(day.ui)
+            months = _a_backfill_of_two_months_is_launched(day)
+            _checks_plots_and_report_are_there(day)
+            _the_backfill_has_made_its_thumbnails(day, months)
+
+
+def _import_into(home: Path, environment: Mapping[str, str]) -> None:
+    """The job `import_photographs`, recorded where `fm-migration dev` will look."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        dagster_home = home / "dagster"
+        dagster_home.mkdir(parents=True)
+        shutil.copyfile(PROJECT / "dagster.yaml", dagster_home / "dagster.yaml")
+        patch.setenv("DAGSTER_HOME", str(dagster_home))
+        settings.cache_clear()
+        with dg.DagsterInstance.get() as instance:
+            job = defs().resolve_job_def("import_photographs")
+            assert job.execute_in_process(instance=instance, run_config=QUIET).success
+    settings.cache_clear()
+
+
+@pytest.mark.long
+def test_a_first_day_in_the_ui(
     _groups: dict[str, set[str]],
     chromium: Browser,
     servers: Stack,
     s3_client: Any,
     _sample_template: Callable[[str], str],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Day]:
-    folder = tmp_path_factory.mktemp("ui")
-    pictures = os.environ.get(PICTURES)
-    # A picture shows where the report lies: that should not be the folder of a test.
-    home = Path(tempfile.gettempdir(), "clinic") if pictures else folder / "home"
-    with own_clinic(servers, s3_client, _sample_template("fresh"), folder) as clinic:
-        environment = environment_for(servers, clinic.database_url, clinic.bucket.name, clinic.export)
-        server = Server(folder, {**environment, "FM_HOME": str(home), "FM_REPORTS": str(home / "reports")})
-        try:
-            server.wait_for_months()
-            context = chromium.new_context(
-                viewport={"width": WINDOW[0], "height": WINDOW[1]}, color_scheme="light", reduced_motion="reduce"
-            )
-            expect.set_options(timeout=PATIENCE_SECONDS * 1000)
-            yield Day(clinic, Ui(context.new_page(), server.url, Path(pictures) if pictures else None))
-            context.close()
-        finally:
-            expect.set_options(timeout=5000)
-            server.stop()
-            shutil.rmtree(home)
-
-
-def test_a_first_day_in_the_ui(day: Day, _groups: dict[str, set[str]], tmp_path: Path) -> None:
-    try:
+    tmp_path: Path,
+) -> None:
+    with (
+        own_clinic(servers, s3_client, _sample_template("fresh"), tmp_path) as clinic,
+        _day(chromium, servers, clinic, tmp_path) as day,
+        _pictured(day.ui, tmp_path),
+    ):
         _the_lineage_shows_every_asset_in_its_group(day.ui, _groups)
         _everything_is_materialized_from_nothing(day)
         _the_launchpad_is_filled_in(day.ui)
@@ -107,11 +160,18 @@ def test_a_first_day_in_the_ui(day: Day, _groups: dict[str, set[str]], tmp_path:
         months = _a_backfill_of_two_months_is_launched(day)
         _checks_plots_and_report_are_there(day)
         _the_backfill_has_made_its_thumbnails(day, months)
+
+
+@contextmanager
+def _pictured(ui: Ui, folder: Path) -> Iterator[None]:
+    """What was to be seen when something failed; and the page has neither complained nor called anybody else."""
+    try:
+        yield
     except BaseException:
-        day.ui.page.screenshot(path=tmp_path / "when_it_failed.png")
+        ui.page.screenshot(path=folder / "when_it_failed.png")
         raise
-    assert day.ui.trouble == []
-    assert day.ui.outside == []
+    assert ui.trouble == []
+    assert ui.outside == []
 
 
 def _the_lineage_shows_every_asset_in_its_group(ui: Ui, groups: dict[str, set[str]]) -> None:

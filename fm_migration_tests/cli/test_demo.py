@@ -15,12 +15,19 @@ VISIBLE = re.compile(r"^ +([\d,]+) images are visible", re.MULTILINE)
 
 
 @pytest.mark.slow
-def test_the_demonstration_ends_well_and_shows_every_image_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", ["0.05", pytest.param("1.0", marks=pytest.mark.long)])
+def test_the_demonstration_ends_well_and_shows_every_image_again(tmp_path: Path, size: str) -> None:
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("FM_", "DAGSTER_"))}
     result = subprocess.run(
         [str(Path(sys.executable).parent / "fm-migration"), "demo"],
         cwd=PROJECT,
-        env={**ours, "FM_HOME": str(tmp_path / "home"), "FM_EMBEDDED_LINGER_SECONDS": "1", "COLUMNS": "120"},
+        env={
+            **ours,
+            "FM_HOME": str(tmp_path / "home"),
+            "FM_SAMPLE_SIZE": size,
+            "FM_EMBEDDED_LINGER_SECONDS": "1",
+            "COLUMNS": "120",
+        },
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

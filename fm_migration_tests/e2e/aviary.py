@@ -13,6 +13,7 @@ import json
 import logging
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,10 +25,15 @@ from typing import Any
 import dagster as dg
 import psycopg
 import pytest
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.scheduler.instigation import TickData, TickStatus
+from dagster._utils.error import serializable_error_info_from_exc_info
 from PIL import Image
 
 from fm_migration.cli import main
 from fm_migration.definitions import defs
+from fm_migration.defs.resources import RESOURCES
+from fm_migration.defs.sensors.alerts import tell_of_failures
 from fm_migration.embedded.sample.reimport import play_reimport
 from fm_migration.linking import placing
 from fm_migration_tests.canaries import (
@@ -48,6 +54,7 @@ from fm_migration_tests.canaries import (
 )
 from fm_migration_tests.conftest import Bucket, SampleClinic
 from fm_migration_tests.e2e.daemon import Dagster
+from fm_migration_tests.e2e.runs import LOCATION
 from fm_migration_tests.places import DUMP
 
 DEFINITIONS: dg.Definitions = defs()
@@ -197,10 +204,55 @@ class Aviary:
         self._print(what, said.getvalue())
         self.ended_well[what] = result.success
 
+    def execute(self, what: str, job: str) -> None:
+        """Run a job in another process, without a daemon, which has to fail; and keep what it prints."""
+        with pytest.raises(RuntimeError) as failed:
+            self.dagster.command("dagster", "job", "execute", "-m", LOCATION, "-j", job)
+        self._print(what, str(failed.value))
+
     def _print(self, what: str, said: str) -> None:
         self.terminal.mkdir(exist_ok=True)
         number = len(list(self.terminal.iterdir()))
         (self.terminal / f"{number:02d} {what}.txt").write_text(said, "utf-8", errors="surrogateescape")
+
+    def tell_of_the_newest_failure(self) -> None:
+        """What the daemon does when a run has failed: hand it to the sensor that alerts."""
+        with self.dagster.instance() as instance:
+            run = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]), limit=1)[0]
+            failed = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE).records[0]
+            event = failed.event_log_entry.dagster_event
+            assert event is not None
+            tell_of_failures(
+                dg.build_run_status_sensor_context(
+                    sensor_name=tell_of_failures.name,
+                    dagster_instance=instance,
+                    dagster_run=run,
+                    dagster_event=event,
+                    resources={"settings": RESOURCES["settings"]},
+                ).for_run_failure()
+            )
+
+    def tick(self, sensor: dg.SensorDefinition) -> bool:
+        """What the daemon does with a sensor: look once, and record what came of it. Whether it went well."""
+        with self.dagster.instance() as instance:
+            tick = instance.create_tick(
+                TickData(
+                    instigator_origin_id=sensor.name,
+                    instigator_name=sensor.name,
+                    instigator_type=InstigatorType.SENSOR,
+                    status=TickStatus.STARTED,
+                    timestamp=time.time(),
+                )
+            )
+            try:
+                with dg.build_sensor_context(instance, resources=RESOURCES) as context:
+                    sensor.evaluate_tick(context)
+            except Exception:
+                error = serializable_error_info_from_exc_info(sys.exc_info())
+                instance.update_tick(tick.with_status(TickStatus.FAILURE, error=error))
+                return False
+            instance.update_tick(tick.with_status(TickStatus.SKIPPED))
+            return True
 
     def make_all_thumbnails(self, what: str) -> None:
         """Those of all months in one run, as a backfill makes them."""

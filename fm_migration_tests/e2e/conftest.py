@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,8 @@ import pytest
 from fm_migration.embedded.sample.model import EXPORT_FILE, TRUTH_FILE
 from fm_migration.embedded.sample.reimport import play_reimport
 from fm_migration.embedded.stack import Stack
+from fm_migration_tests import templates
+from fm_migration_tests.e2e.aviary import listening
 from fm_migration_tests.e2e.daemon import Dagster, environment_for, wait_for
 from fm_migration_tests.e2e.homes import homes
 
@@ -26,6 +27,8 @@ class Watched:
     truth: dict[str, Any]
     dagster: Dagster
     imported: dict[str, str]
+    #: What was posted to FM_ALERT_URL.
+    heard: list[str]
 
     def homes(self) -> dict[str, str]:
         with psycopg.connect(self.database_url) as connection:
@@ -49,27 +52,25 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def dagster_of_the_clinic(
-    servers: Stack, _sample_template: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
+    servers: Stack,
+    _sample_template: Callable[[str], str],
+    _linked_template: Callable[[str], str],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Watched]:
-    template = _sample_template("fresh")
-    files = servers.layout.home / template
-    name = f"e2e_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(servers.database_url("postgres"), autocommit=True) as connection:
-        connection.execute(f"create database {name} template {template}")
-    url = servers.database_url(name)
-    environment = environment_for(servers, url, template.replace("_", "-"), files / EXPORT_FILE)
-    dagster = Dagster(tmp_path_factory.mktemp("dagster"), environment)
-    watched = Watched(url, json.loads((files / TRUTH_FILE).read_bytes()), dagster, {})
-    dagster.start()
-    try:
-        dagster.launch("import_photographs")
-        dagster.wait_until_idle()
+    """Its photographs were imported before the daemon came: how an import runs is test_importing.py's subject."""
+    heard: list[str] = []
+    sample = _sample_template("fresh")
+    files = servers.layout.home / sample
+    with templates.copied(servers, _linked_template("fresh"), "e2e") as url, listening(heard) as address:
+        environment = environment_for(servers, url, sample.replace("_", "-"), files / EXPORT_FILE)
+        dagster = Dagster(tmp_path_factory.mktemp("dagster"), {**environment, "FM_ALERT_URL": address})
+        watched = Watched(url, json.loads((files / TRUTH_FILE).read_bytes()), dagster, {}, heard)
         watched.imported = watched.homes()
-        yield watched
-    finally:
-        dagster.stop()
-        with psycopg.connect(servers.database_url("postgres"), autocommit=True) as connection:
-            connection.execute(f"drop database {name} with (force)")
+        dagster.start()
+        try:
+            yield watched
+        finally:
+            dagster.stop()
 
 
 @pytest.fixture

@@ -31,9 +31,9 @@ from fm_migration.settings import load_settings
 from fm_migration.thumbnails.making import make_thumbnails
 from fm_migration.thumbnails.thumbnailing import months as months_of
 from fm_migration.thumbnails.thumbnailing import pending_by_month
+from fm_migration_tests import templates
 from fm_migration_tests.conftest import Bucket
 from fm_migration_tests.e2e.daemon import PROJECT, Dagster, environment_for, wait_for
-from fm_migration_tests.places import import_photographs
 from fm_migration_tests.thumbnails.conftest import copied
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -105,13 +105,15 @@ class Clinic:
 
 @pytest.fixture(scope="module")
 def _clinic(
-    servers: Stack, s3_client: Any, _sample_template: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
+    servers: Stack,
+    s3_client: Any,
+    _sample_template: Callable[[str], str],
+    _linked_template: Callable[[str], str],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Clinic]:
-    source, mark = _sample_template("fresh"), uuid.uuid4().hex[:12]
-    clinic, history, bucket = f"backfill_{mark}", f"dagster_{mark}", f"backfill-{mark}"
-    with psycopg.connect(servers.database_url("postgres"), autocommit=True) as connection:
-        connection.execute(f"create database {clinic} template {source}")
-        connection.execute(f"create database {history}")
+    source, bucket = _sample_template("fresh"), f"backfill-{uuid.uuid4().hex[:12]}"
+    clinic = templates.copy(servers, _linked_template("fresh"), "backfill")
+    history = templates.copy(servers, "template0", "dagster")
     s3_client.create_bucket(Bucket=bucket)
     shared = Bucket(source.replace("_", "-"), s3_client, "", "", "")
     copied(shared, Bucket(bucket, s3_client, "", "", ""))
@@ -127,7 +129,6 @@ def _clinic(
     dagster = Dagster(tmp_path_factory.mktemp("dagster"), environment)
     with dagster.as_its_own():
         places = find_places(load_settings())
-    import_photographs(places)
     with places.engine.connect() as connection:
         months = months_of(connection)
     with dagster.instance() as instance:
@@ -137,9 +138,7 @@ def _clinic(
     finally:
         dagster.stop()
         places.engine.dispose()
-        with psycopg.connect(servers.database_url("postgres"), autocommit=True) as connection:
-            for name in (clinic, history):
-                connection.execute(f"drop database {name} with (force)")
+        templates.drop(servers, clinic, history)
 
 
 @pytest.fixture(scope="module")
@@ -248,6 +247,7 @@ def test_a_backfill_by_many_runs_is_cancelled_and_goes_on_where_it_stopped(clini
     assert clinic.invoke("--missing") == (0, "Every thumbnail is current.")
 
 
+@pytest.mark.long
 def test_a_range_in_the_terminal_wants_the_policy_of_one_run(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(clinic.dagster.environment, "FM_THUMBNAIL_BACKFILL", "multi")
     with pytest.raises(RuntimeError, match="single_run"):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 import pytest
@@ -807,8 +808,20 @@ def test_every_row_of_the_sample_is_explained_as_the_truth_says(
             assert hop == expected, row
 
 
+T = TypeVar("T")
+#: One in five is asked about in `make test`, another fifth in each run; all of them in `make endurance`.
+FIFTHS = pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.long)], ids=["a fifth", "all"])
+
+
+def _some(everything: Iterable[T], step: int) -> list[T]:
+    return list(everything)[random.randrange(step) :: step]
+
+
 @pytest.mark.slow
-def test_every_patient_of_the_sample_before_after_and_between(photographed: Callable[..., Photographed]) -> None:
+@FIFTHS
+def test_every_patient_of_the_sample_before_after_and_between(
+    photographed: Callable[..., Photographed], step: int
+) -> None:
     """Fresh, imported, re-imported, healed: what a gallery shows is what is said to show."""
     clinic = photographed("stale")
     truth = clinic.truth["patients"]
@@ -824,8 +837,8 @@ def test_every_patient_of_the_sample_before_after_and_between(photographed: Call
         return shown
 
     def check() -> int:
-        total = 0
-        for patient, keys in galleries().items():
+        shows = galleries()
+        for patient, keys in _some(shows.items(), step):
             answer = _ask_sample(clinic, patient)
             shown = {w.photograph.key for w in answer.walks if w.visible and w.photograph.image
                      and w.photograph.image.owner == patient}  # fmt: skip
@@ -834,8 +847,7 @@ def test_every_patient_of_the_sample_before_after_and_between(photographed: Call
             assert sum(reason.photographs for reason in answer.reasons) == answer.photographs - answer.visible
             if answer.photographs and not keys:
                 assert " 0 images: " in answer.headline
-            total += len(keys)
-        return total
+        return sum(map(len, shows.values()))
 
     before = check()
     assert before >= sum(len(gallery["recids"]) for gallery in truth.values())
@@ -849,7 +861,8 @@ def test_every_patient_of_the_sample_before_after_and_between(photographed: Call
 
 
 @pytest.mark.slow
-def test_no_name_and_no_words_of_staff_are_in_any_answer(photographed: Callable[..., Photographed]) -> None:
+@FIFTHS
+def test_no_name_and_no_words_of_staff_are_in_any_answer(photographed: Callable[..., Photographed], step: int) -> None:
     clinic = photographed("imported")
     clinic.execute("update patients set first_name = 'Canaryfirst', last_name = 'Canarylast'")
     clinic.execute("update images_batch set name = 'Canarybatch', description = 'Canarytext'")
@@ -859,7 +872,7 @@ def test_no_name_and_no_words_of_staff_are_in_any_answer(photographed: Callable[
     asked = [row[0] for row in clinic.rows("select id from patients")]
     asked += [row[0] for row in clinic.rows("select 'row ' || row_number from fm_migration.csv_metadata")]
     asked += [row[0] for row in clinic.rows("select id from images_batch")]
-    for one in asked:
+    for one in _some(asked, step):
         assert "Canary" not in json.dumps(_ask_sample(clinic, one).as_dict())
 
 
