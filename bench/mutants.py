@@ -173,14 +173,14 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="mutants-"))
     folder.chmod(0o711)
     try:
-        outcomes = _play(Copy(given.project, folder), given.project, chosen)
+        outcomes = _play(Copy(given.project, folder), chosen)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     _score(outcomes, given.seed)
     return 0
 
 
-def _play(copy: Copy, project: Path, chosen: list[tuple[str, Fault]]) -> list[Outcome]:
+def _play(copy: Copy, chosen: list[tuple[str, Fault]]) -> list[Outcome]:
     for room in dict.fromkeys(room for room, _ in chosen):
         verdict, seconds, red = copy.judge(room, None)
         print(f"{'sound':9} {seconds:5.0f} s  {room}", flush=True)
@@ -190,7 +190,7 @@ def _play(copy: Copy, project: Path, chosen: list[tuple[str, Fault]]) -> list[Ou
     for room, fault in chosen:
         outcomes.append(Outcome(room, fault, *copy.judge(room, fault)))
         said = outcomes[-1]
-        print(f"{said.verdict:9} {said.seconds:5.0f} s  {describe(project, fault)}  {said.by}", flush=True)
+        print(f"{said.verdict:9} {said.seconds:5.0f} s  {describe(copy.folder, fault)}  {said.by}", flush=True)
     return outcomes
 
 
