@@ -99,7 +99,9 @@ PYTEST = [sys.executable, "-m", "pytest", ENDLESS, "-n"]
         pytest.param(MAKE, signal.SIGINT, True, id="Ctrl-C in the terminal"),
         pytest.param(MAKE, signal.SIGTERM, False, id="SIGTERM to make"),
         pytest.param([*PYTEST, "1"], signal.SIGTERM, False, id="SIGTERM to pytest", marks=pytest.mark.long),
-        pytest.param([*PYTEST, "0"], signal.SIGTERM, False, id="SIGTERM to pytest without workers"),
+        pytest.param(
+            [*PYTEST, "0"], signal.SIGTERM, False, id="SIGTERM to pytest without workers", marks=pytest.mark.long
+        ),
     ],
 )
 def test_a_run_ends_in_the_middle_of_everything(

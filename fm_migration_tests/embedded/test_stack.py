@@ -101,7 +101,7 @@ def test_what_was_stored_is_there_again_after_a_restart_on_the_same_ports(home: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rounds", [5, pytest.param(20, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rounds", [2, pytest.param(20, marks=pytest.mark.long)])
 def test_two_processes_start_it_at_the_same_moment(home: Path, rounds: int) -> None:
     for round_number in range(rounds):
         pair = (_borrower(home), _borrower(home))
