@@ -204,6 +204,15 @@ def test_of_two_who_shared_an_id_the_one_who_is_back_does_not_have_it_alone(engi
     assert [_marks(engine, patient) for patient in (back, late)] == [{"shared"}, {"shared"}]
 
 
+def test_of_two_whose_ids_differ_in_case_only_each_is_awaited_until_its_own_spelling_is_back(engine: Engine) -> None:
+    person, one, other, back = uuid.UUID(int=0xABC), *_ids(3)
+    _seen(engine, (one, str(person).lower()), (other, str(person).upper()))
+    _seen(engine)
+    assert [_marks(engine, patient) for patient in (one, other)] == [{"twin", "awaited"}] * 2
+    _seen(engine, (back, str(person).lower()))
+    assert [_marks(engine, patient) for patient in (one, other)] == [{"twin"}, {"twin", "awaited"}]
+
+
 def test_who_stays_away_for_longer_than_any_reimport_is_not_awaited_any_more(engine: Engine) -> None:
     person, one, other, nobody = _ids(4)
     _seen(engine, (one, person), (other, person))
