@@ -200,6 +200,27 @@ def intake(
             room.bring(places, console, wishes, again or [], bar)
 
 
+@app.command("plan-intake")
+def plan_intake(
+    photographs: Annotated[int | None, typer.Option(min=0, help="How many are left. Default: as far as known.")] = None,
+    mean_megabytes: Annotated[float | None, typer.Option(min=0, help="Their mean size in MB.")] = None,
+    a_minute: Annotated[float | None, typer.Option("--pace", min=0.1, help="Photographs a minute.")] = None,
+    every_six_hours: Annotated[int | None, typer.Option(min=1, help="Photographs of a scheduled run.")] = None,
+    upload_megabits: Annotated[float | None, typer.Option(min=0.1, help="Of the desktop's line, a second.")] = None,
+) -> None:
+    """Compare the ways to bring the photographs: days, gigabytes, requests, risks, and what that assumes."""
+    from fm_migration.cli.intake import plan
+
+    given = {
+        "photographs": photographs,
+        "mean_bytes": None if mean_megabytes is None else mean_megabytes * 1_000_000,
+        "a_minute": a_minute,
+        "every_six_hours": every_six_hours,
+        "upload_megabits": upload_megabits,
+    }
+    plan(_places(), console, given)
+
+
 @app.command()
 def plans(most: Annotated[int, typer.Option(help="How many, the newest first.")] = 20) -> None:
     """The plans that were made, what became of them, and the hashes to approve."""

@@ -5,11 +5,13 @@ Belongs here: printing, and what a person says to a run that is under way. The w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy import text
 
 from fm_migration.cli.instance import open_instance, prepare_dagster_home
 from fm_migration.intake.bringing import SOURCE, Told
@@ -17,6 +19,9 @@ from fm_migration.intake.wishes import Wishes
 from fm_migration.ledger import transfers
 from fm_migration.operations.intake import IntakeResult, look_ahead, run_intake
 from fm_migration.places import Places
+
+#: Of the originals that are here: those that are not here will hardly be of another kind.
+_MEAN_BYTES = text("select avg(size) from fm_migration.s3_inventory where kind = 'original' and vanished is null")
 
 Tell = Callable[[str, int, int], None]
 
@@ -99,3 +104,32 @@ def _record(places: Places, brought: IntakeResult) -> None:
         metadata = told_metadata(brought, table_metadata(connection, "fm_migration.transfer"))
     with open_instance() as instance:
         instance.report_runless_asset_event(dg.AssetMaterialization("filemaker_images", metadata=metadata))
+
+
+def plan(places: Places, console: Console, given: Mapping[str, float | None]) -> None:
+    """Compare the ways for what is left, by what our own tables know and by what a person says."""
+    from fm_migration.intake import planning
+
+    settings = places.settings
+    with places.engine.connect() as connection:
+        ahead = look_ahead(connection, settings)
+        mean: float | None = connection.execute(_MEAN_BYTES).scalar()
+    known: dict[str, Any] = {
+        "photographs": ahead.left or None,
+        "mean_bytes": float(mean) if mean else None,
+        "every_six_hours": settings.filemaker_every_six_hours or None,
+        "yearly_gb": settings.filemaker_yearly_gb,
+        "used_gb": settings.filemaker_used_gb,
+        "counts": settings.filemaker_counts,
+        **{name: value for name, value in given.items() if value is not None},
+    }
+    assumed = planning.Assumptions(**{name: value for name, value in known.items() if value is not None})
+    table = Table("way", "days", "GB", "GB that count", "requests", "risks", box=None, pad_edge=True)
+    for way in planning.compare_ways(assumed):
+        figures = (f"{way.days:,.1f}", f"{way.gigabytes:,.2f}", f"{way.counted_gigabytes:,.2f}", f"{way.requests:,}")
+        table.add_row(way.name, *figures, way.risks)
+    console.print(table)
+    console.print("Assumed:", style="bold")
+    for sentence in planning.assumptions_in_words(assumed):
+        console.print(f"- {sentence}.", markup=False, soft_wrap=True)
+    console.print(planning.advice(assumed), markup=False, soft_wrap=True)

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine, text
 
+from fm_migration.errors import TransientError
 from fm_migration.filemaker.data_api.client import LOOK_SECONDS, DataApi
 from fm_migration.filemaker.data_api.containers import ByteSource, ContainerRefusedError, Fetched
 from fm_migration.filemaker.data_api.failures import (
@@ -122,8 +123,8 @@ class _Pending:
 
     record: Record
     transfer: Transfer
-    #: Whether the bucket was asked for it.
-    looked: bool = False
+    #: The name by which the bucket was asked for it.
+    looked: str | None = None
 
     def expire(self) -> None:
         """Its addresses have died: the record is read again before the next try."""
@@ -244,17 +245,26 @@ class Intake:
     def _end_walk(self, walk: Walk) -> None:
         """Compare with what the table has: only a reading that missed nobody may say who is gone."""
         total = self._steadily(self._records.count)
+        if total is not None and len(self._seen(walk)) < total:
+            self._sweep(walk)
         with self._place.engine.begin() as connection:
-            seen: int = connection.execute(
-                text("select count(*) from fm_migration.source_row where source = :source and seen_at >= :since"),
-                {"source": SOURCE, "since": walk.started_at},
-            ).scalar_one()
-            self._outcome.unseen = max(0, total - seen) if total is not None else None
+            self._outcome.unseen = max(0, total - len(self._seen(walk))) if total is not None else None
             if self._outcome.unseen == 0 and walk.started_at is not None:
                 self._outcome.gone = transfers.forget_unseen(connection, SOURCE, walk.started_at)
             ended = replace(walk, last_key=None, seen_there=(), completed_at=datetime.now(UTC), records=total)
             transfers.write_walk(connection, SOURCE, ended)
             self._spend(connection)
+
+    def _sweep(self, walk: Walk) -> None:
+        """What the walk by key has not met, by another order."""
+        seen = self._seen(walk)
+        pages = self._records.sweep(self._wishes.batch_size)
+        while (page := self._steadily(partial(next, pages, None))) is not None:
+            self._bring_page([record for record in page if record.number not in seen])
+
+    def _seen(self, walk: Walk) -> set[str]:
+        with self._place.engine.connect() as connection:
+            return transfers.seen_since(connection, SOURCE, walk.started_at)
 
     def _still_to_bring(self, total: int | None) -> int:
         with self._place.engine.connect() as connection:
@@ -351,9 +361,8 @@ class Intake:
 
     def _bring(self, pending: _Pending) -> bool:
         """One round for a photograph; whether it has come to an end. The engine's death counts for nothing."""
-        if not pending.looked and self._adopted(pending):
+        if pending.looked is None and self._adopted(pending):
             return True
-        pending.looked = True
         for _ in range(_TRIES_A_ROUND):
             filled = self._filled(pending.record)
             candidates = filled[pending.transfer.smaller_by :]
@@ -378,6 +387,11 @@ class Intake:
             if source is None:
                 self._finish(replace(pending.transfer, state="quarantined", reason=RECORD_GONE))
                 return None
+            if source is self._second:
+                found = self._by_second(pending, container, source)
+                if found is not None:
+                    return found
+                continue
             try:
                 fetched = source.fetch(pending.record, container)
             except EngineDownError:
@@ -389,17 +403,28 @@ class Intake:
                 pending.expire()
                 return error.reason if isinstance(error, ContainerRefusedError) else BROKEN_CONNECTION
             else:
-                return self._proved(pending, container, source, fetched)
+                return self._proved(pending, container, fetched)
 
-    def _proved(
-        self, pending: _Pending, container: str, source: ByteSource, fetched: Fetched
-    ) -> tuple[bytes, Proof] | Flaw:
+    def _by_second(self, pending: _Pending, container: str, source: ByteSource) -> tuple[bytes, Proof] | None:
+        """The same by the second way, whose refusals prove nothing: then the first one is waited for."""
+        try:
+            found = self._proved(pending, container, source.fetch(pending.record, container))
+        except TransferLimitError:
+            raise
+        except (TransientError, FileMakerError):
+            found = None
+        if found is None or isinstance(found, Flaw):
+            self._await_engine()
+            return None
+        self._outcome.by_odata += 1
+        return found
+
+    def _proved(self, pending: _Pending, container: str, fetched: Fetched) -> tuple[bytes, Proof] | Flaw:
         told = pending.record.text(self._columns.md5.get(container)) or None
         found = prove(fetched.body, announced=fetched.announced, content_type=fetched.content_type, source_md5=told)
         if isinstance(found, Flaw):
             pending.expire()
             return found
-        self._outcome.by_odata += int(source is self._second)
         return fetched.body, found
 
     def _ready(self, pending: _Pending) -> ByteSource | None:
@@ -493,7 +518,9 @@ class Intake:
             object_key=key,
         )
         try:
-            self._place.store.add_original(key, body, proof.content_type, _as_metadata(arrived, proof))
+            self._place.store.add_original(
+                key, body, proof.content_type, _as_metadata(arrived, proof), looked=name == pending.looked
+            )
         except ObjectChangedError:
             # Ours when the answer to our own writing was lost; otherwise somebody has brought one a moment ago.
             theirs = self._place.store.metadata(key)
@@ -511,6 +538,7 @@ class Intake:
                 if facts.key.removeprefix(prefix).count(".") > 1 or "/" in facts.key.removeprefix(prefix):
                     continue
                 return self._finish(self._as_found(pending.transfer, facts.key, facts.size))
+        pending.looked = name
         return False
 
     def _as_found(self, transfer: Transfer, key: str, size: int) -> Transfer:

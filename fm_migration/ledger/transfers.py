@@ -35,6 +35,7 @@ set recid = excluded.recid, image_id = excluded.image_id, contact = excluded.con
     changed_at = case when (kept.raw, kept.modification) is distinct from (excluded.raw, excluded.modification)
                         or kept.gone_at is not null then now() else kept.changed_at end
 """)
+_SEEN = text("select record from fm_migration.source_row where source = :source and seen_at >= :since")
 _GONE = text("""
 update fm_migration.source_row set gone_at = now() where source = :source and gone_at is null and seen_at < :since
 """)
@@ -248,6 +249,11 @@ def keep_rows(connection: Connection, rows: Iterable[SourceRow]) -> int:
     if told:
         connection.execute(_KEEP_ROW, told)
     return len(told)
+
+
+def seen_since(connection: Connection, source: str, since: datetime | None) -> set[str]:
+    """The records of a source that a reading, begun at `since`, has met."""
+    return set(connection.execute(_SEEN, {"source": source, "since": since}).scalars())
 
 
 def forget_unseen(connection: Connection, source: str, since: datetime) -> int:

@@ -271,19 +271,22 @@ class ObjectStore:
         return bare_etag(answer.get("ETag", ""))
 
     def add_original(
-        self, key: str, body: bytes | mmap.mmap, content_type: str, metadata: Mapping[str, str] | None = None
+        self,
+        key: str,
+        body: bytes | mmap.mmap,
+        content_type: str,
+        metadata: Mapping[str, str] | None = None,
+        *,
+        looked: bool = False,
     ) -> str:
         """Bring a new original to where originals lie, with what proves it as the object's metadata; its ETag.
 
         ObjectChangedError when something has this name already: an original is never overwritten. Servers that ignore
-        the condition are asked before; as one run at a time brings originals, that is enough.
+        the condition are asked before, unless the caller has `looked` just now; as one run at a time brings originals,
+        that is enough.
         """
         _refuse_outside(key, self.protected_prefixes, "bringing an original to", "Bring it below FM_DUMP_PREFIXES")
-        try:
-            self.head(key)
-        except ObjectMissingError:
-            pass
-        else:
+        if not looked and self._is_there(key):
             raise ObjectChangedError(
                 "bringing an original to",
                 shown_key(key),
@@ -301,6 +304,13 @@ class ObjectStore:
                 Metadata=dict(metadata or {}),
             )
         return bare_etag(answer.get("ETag", ""))
+
+    def _is_there(self, key: str) -> bool:
+        try:
+            self.head(key)
+        except ObjectMissingError:
+            return False
+        return True
 
     def metadata(self, key: str) -> dict[str, str]:
         """What was written with an object by whoever wrote it; ObjectMissingError when it is not there."""

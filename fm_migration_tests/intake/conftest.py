@@ -71,13 +71,13 @@ def bring(engine: Engine, store: ObjectStore, tmp_path: Path) -> Callable[..., O
         server: Handle,
         wishes: Wishes | None = None,
         *,
-        odata: bool = False,
+        odata: str | None = None,
         patience: Patience = QUICK,
         tell: Callable[[Any], None] = lambda _told: None,
     ) -> Outcome:
         with DataApi(access_to(server), tmp_path / "sessions", patience=patience) as api:
             columns = check_layout(api, CONTAINERS, built_in_profiles(), "_md5")
-            second: ByteSource | None = ODataValues(api, "API_Images", "id") if odata else None
+            second: ByteSource | None = ODataValues(api, odata, "id") if odata else None
             place = Workplace(engine, store, (DUMP,), ZoneInfo("Australia/Melbourne"), tell=tell)
             return Intake(api, columns, ContainerUrls(api), second, place, wishes or Wishes()).run()
 

@@ -14,7 +14,8 @@ from urllib.parse import quote, urljoin, urlsplit
 from fm_migration.errors import SettingsError
 
 _PORTS = {"https": 443, "http": 80}
-_STREAM = re.compile(r"/Streaming_SSL/\S+", re.IGNORECASE)
+#: The host may be glued to it, without a slash between.
+_STREAM = re.compile(r"Streaming_SSL/\S+", re.IGNORECASE)
 #: Longer ones are refused by the server.
 LONGEST = 2_000
 
@@ -69,7 +70,7 @@ def container_url(value: str, origin: Origin) -> str | None:
     if not value.startswith("/") and origin_of(value) == origin and not re.search(r"\s", value):
         return value
     path = _STREAM.search(value)
-    return None if path is None else origin.url + path[0]
+    return None if path is None else f"{origin.url}/{path[0]}"
 
 
 def redirected(location: str, asked: str, origin: Origin) -> str | None:

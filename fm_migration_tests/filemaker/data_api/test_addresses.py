@@ -22,6 +22,7 @@ ASKED = f"https://filemaker.example.org{PATH}"
         (f"http://filemaker.example.org{PATH}", ASKED),
         (f"https://filemaker.example.org:8443{PATH}", ASKED),
         (f"https://filemaker.example.orgClinic{PATH}", ASKED),
+        (f"https://filemaker.example.org{PATH.removeprefix('/')}", ASKED),
         (f"https://evil.example.net{PATH}", ASKED),
         (f"https://filemaker.example.org@evil.example.net{PATH}", ASKED),
         (PATH, ASKED),
