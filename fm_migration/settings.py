@@ -151,7 +151,7 @@ class Settings(BaseSettings):
     )
     filemaker_ca: Path | None = Field(
         default=None,
-        description="Certificate of the authority that signed the server's, in PEM form, where it is no public one. "
+        description="Certificate of the authority that signed the server's, in PEM form, where it is not a public one. "
         "Checking cannot be switched off.",
     )
     filemaker_containers: Annotated[tuple[str, ...], NoDecode] = Field(

@@ -17,7 +17,7 @@ What the Dagster UI shows of every asset, check and job. This page is written by
 
 Every asset says after each run in a sentence what it has read and changed (`summary`), and reports its table, columns,
 rows, where each column comes from, and the figures below. Their names stay as they are: the UI plots them over the
-runs, and whoever watches them from outside asks for them by name. None of it holds anything of a patient.
+runs, and whoever watches them from outside asks for them by name. None of it holds patient data.
 """
 #: The order in which data flows.
 GROUPS = ("source", "intake", "staging", "clinic", "assurance")

@@ -95,7 +95,7 @@ def dev(
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print findings as JSON.")] = False,
 ) -> None:
-    """Check everything that a migration needs; exit 1 when something is not well."""
+    """Check everything that a migration needs; exit 1 when a check fails."""
     from fm_migration.operations.doctor import Examination, examine
 
     findings: list[Examination] = []

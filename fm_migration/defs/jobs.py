@@ -41,7 +41,7 @@ import_desktop_export = dg.define_asset_job(
     ),
     tags={**WRITES_LINKS, **LONG},
     description="The same for what was exported with FileMaker Pro: brings the folder or prefix of FM_DESKTOP_EXPORT "
-    "into the dump, then everything up to the galleries and the report on them. It may be run as often as one likes.",
+    "into the dump, then everything up to the galleries and the report on them. Running it again is safe.",
 )
 
 bring_photographs = dg.define_asset_job(
@@ -68,7 +68,7 @@ heal_links = dg.define_asset_job(
     # Seconds are the rule. A run whose machine went down with it stays "started", and would keep the next one waiting
     # for the six hours of dagster.yaml; after this time Dagster takes it for failed, and the sensor tries again.
     tags={**WRITES_LINKS, **SHORT, **FIRST},
-    description="After a re-import of the patients: reads who is who now, and leads every link to the new UUIDs. The "
+    description="After a re-import of the patients: reads who is who now, and points every link at the new UUIDs. The "
     "sensor `patients_reimported` starts it by itself.",
 )
 

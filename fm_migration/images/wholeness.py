@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 
-from fm_migration.images.decoding import RefusedError, open_header
 from fm_migration.images.sniffing import FileKind
 
 #: The ending that belongs to each kind's content, as the clinic's dump has it.
@@ -36,6 +35,9 @@ def has_header(data: bytes, kind: FileKind) -> bool:
         return True
     if kind.name in ("HEIF", "AVIF"):
         return _size_of_heif(data) > 0
+    # Imported here: Dagster loads this module with the code location, and Pillow takes longer than the rest of it.
+    from fm_migration.images.decoding import RefusedError, open_header
+
     try:
         width, height = open_header(kind, data)
     except RefusedError:

@@ -598,7 +598,7 @@ class Intake:
         return [name for name in self._columns.containers if record.text(name).strip() not in EMPTY]
 
     def _recid(self, record: Record) -> str:
-        """The field recid; where it is no number, FileMaker's own number of the record, as the dump was named by."""
+        """The field recid; where it is not a number, FileMaker's own number of the record, as the dump was named by."""
         told = record.text(self._columns.fields["recid"]).strip()
         return told if told.isdecimal() and told.isascii() else record.number
 

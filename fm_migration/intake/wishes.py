@@ -63,7 +63,7 @@ class QuietHours:
             if max(begin, end) < 24 and max(begin_minute, end_minute) < 60:
                 return cls(time(begin, begin_minute), time(end, end_minute))
         raise SettingsError(
-            "reading the hours", "quiet_hours", f"{text!r} is no pair of hours", "Write them as 7:30-19:00"
+            "reading the hours", "quiet_hours", f"{text!r} is not a pair of hours", "Write them as 7:30-19:00"
         )
 
     def hold(self, now: datetime) -> bool:

@@ -13,17 +13,16 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-import stamina
 from sqlalchemy import Connection, Engine, text
 
-from fm_migration.errors import FmMigrationError, ImplausibleInputError
+from fm_migration.errors import ImplausibleInputError
 from fm_migration.filemaker.desktop.days import Days, read_days
 from fm_migration.filemaker.desktop.judging import Bytes, Candidate, Judgement, Photograph, judge, sort_out
 from fm_migration.filemaker.desktop.manifest import Manifest, ManifestLine, read_manifests
@@ -33,11 +32,13 @@ from fm_migration.images.sniffing import FileKind, kind_of
 from fm_migration.images.wholeness import EXTENSIONS, has_header, is_whole
 from fm_migration.ledger import transfers
 from fm_migration.ledger.transfers import SourceRow, Transfer
+from fm_migration.objects.ahead import read_ahead
 from fm_migration.objects.facts import ObjectFacts
 from fm_migration.objects.failures import ObjectChangedError
 from fm_migration.objects.hashing import Wanted, hash_object
 from fm_migration.objects.keys import KeyKind, classify
 from fm_migration.objects.store import ObjectStore
+from fm_migration.retrying import retry
 from fm_migration.settings import Settings
 from fm_migration.sources.bucket import key_layout
 from fm_migration.sources.desktop import Entry, ExportPlace, still_growing
@@ -337,7 +338,7 @@ class _Pass:
             recid=photograph.recid or "",
             image_id=photograph.image_id or "",
             contact=_storable(chosen.contact),
-            # What could be two days is none, and says so: with a question mark it is no date for whoever reads it.
+            # What could be two days is none, and says so: with a question mark it is not a date for whoever reads it.
             date=_storable(day or f"{chosen.date} ?" if chosen.date else ""),
             type=_storable(line.type if line else ""),
             file_name=_storable((line.file_name if line else "") or chosen.path.rpartition("/")[2]),
@@ -469,23 +470,23 @@ class _Dump:
     def _upload(self, key: str, content: _Content) -> bool:
         """Whether the object is there now with this content."""
         proof = {"fm-source": SOURCE, "fm-sha256": content.sha256, "fm-md5": content.found.md5, "fm-type": content.mime}
-        for attempt in stamina.retry_context(
-            on=_is_transient, attempts=ATTEMPTS, timeout=None, wait_initial=FIRST_WAIT, wait_max=LONGEST_WAIT
-        ):
-            with attempt:
-                try:
-                    self._store.add_original(key, content.body, content.mime, proof)
-                except ObjectChangedError:
-                    # Somebody was faster, or the answer to our own request was lost.
-                    return self._is_same(self._store.head(key), content)
-        return True
+
+        def once() -> bool:
+            try:
+                self._store.add_original(key, content.body, content.mime, proof)
+            except ObjectChangedError:
+                # Somebody was faster, or the answer to our own request was lost.
+                return self._is_same(self._store.head(key), content)
+            return True
+
+        return retry(once, attempts=ATTEMPTS, first_wait=FIRST_WAIT, longest_wait=LONGEST_WAIT)
 
     def _is_same(self, facts: ObjectFacts, content: _Content) -> bool:
         if facts.size != content.found.size:
             return False
         if facts.etag == content.found.md5:
             return True
-        # Uploaded in parts, or encrypted by the server: its ETag is no MD5.
+        # Uploaded in parts, or encrypted by the server: its ETag is not an MD5.
         return hash_object(self._store, Wanted(facts.key, facts.etag)).sha256 == content.sha256
 
 
@@ -493,18 +494,8 @@ def _in_parallel(
     work: Callable[[Photograph], _Done], photographs: Iterable[Photograph], workers: int
 ) -> Iterator[_Done]:
     """The photographs as they are done, in their order, with few of them in memory at a time."""
-    waiting: deque[Future[_Done]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="bring") as pool:
-        try:
-            for one in photographs:
-                if len(waiting) >= workers * 2:
-                    yield waiting.popleft().result()
-                waiting.append(pool.submit(work, one))
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        yield from read_ahead(pool, photographs, work, most=workers * 2)
 
 
 def _flaw(body: bytes, kind: FileKind) -> State | None:
@@ -516,7 +507,3 @@ def _flaw(body: bytes, kind: FileKind) -> State | None:
 def _storable(told: str) -> str:
     """A text as PostgreSQL can keep it: names of files may be no text at all."""
     return told.encode("utf-8", "replace").decode("utf-8").replace("\x00", "\ufffd")
-
-
-def _is_transient(error: Exception) -> bool:
-    return isinstance(error, FmMigrationError) and error.transient

@@ -254,7 +254,7 @@ def _prefix_of(places: Places, text: str) -> str:
     if bucket != places.objects.bucket or prefix == "/":
         raise _bad_place(
             text,
-            f"it is no prefix of the bucket {places.objects.bucket}, which is the one that we may read",
+            f"it is not a prefix of the bucket {places.objects.bucket}, which is the one that we may read",
             f"Put the export there and write s3://{places.objects.bucket}/PREFIX/, or name a local folder",
         )
     settings = places.settings

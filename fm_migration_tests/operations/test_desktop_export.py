@@ -452,7 +452,7 @@ def test_an_export_below_a_prefix_of_the_bucket_is_brought_too(places: Places, b
         ("filemaker-import/images-bulk-dump/", "overlaps with filemaker-import"),
         ("filemaker-import/", "overlaps with filemaker-import"),
         ("thumbnails/x/", "overlaps with thumbnails/"),
-        ("", "no prefix of the bucket"),
+        ("", "not a prefix of the bucket"),
     ],
 )
 def test_a_prefix_where_photographs_lie_already_is_refused(
@@ -460,7 +460,7 @@ def test_a_prefix_where_photographs_lie_already_is_refused(
 ) -> None:
     with pytest.raises(SettingsError, match=said):
         open_place(places, f"s3://{bucket.name}/{prefix}")
-    with pytest.raises(SettingsError, match="no prefix of the bucket"):
+    with pytest.raises(SettingsError, match="not a prefix of the bucket"):
         open_place(places, "s3://another/exports/")
 
 

@@ -93,7 +93,7 @@ def test_names_of_every_kind_are_read(root: Path) -> None:
     forms: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
     for form in forms:
         _write(root, unicodedata.normalize(form, "Füße") + "/1.jpg", form.encode())
-    # Bytes that are no UTF-8, as Python names them.
+    # Bytes that are not UTF-8, as Python names them.
     _write(root, "F\udcfc\udcdfe.jpg", b"latin")
     folder = Folder(root)
     assert sorted(folder.read(path, entry) for path, entry in folder.look().items()) == [b"NFC", b"NFD", b"latin"]

@@ -2,7 +2,7 @@
 
 A container's value is a URL with an explicit `:443`, often without an extension. Also met: a host that is glued to the
 next word, `http://`, and a bare path. What does not lead to the configured server is cut down to its path
-`/Streaming_SSL/…` and asked for there; without such a path it is no address at all.
+`/Streaming_SSL/…` and asked for there; without such a path it is not an address at all.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def server_origin(url: str) -> Origin:
     """The server that FM_FILEMAKER_URL names: https only, and without a credential."""
     origin = origin_of(url)
     if origin is None or origin.scheme != "https" or urlsplit(url).path.strip("/"):
-        found = "it is no https://host" if origin is None or origin.scheme == "https" else "http is not encrypted"
+        found = "it is not https://host" if origin is None or origin.scheme == "https" else "http is not encrypted"
         raise SettingsError(
             "checking the setting",
             "FM_FILEMAKER_URL",
@@ -65,7 +65,7 @@ def segment(name: str) -> str:
 
 
 def container_url(value: str, origin: Origin) -> str | None:
-    """Where a container's bytes are asked for; None when its value is no address."""
+    """Where a container's bytes are asked for; None when its value is not an address."""
     value = value.strip()
     if not value.startswith("/") and origin_of(value) == origin and not re.search(r"\s", value):
         return value

@@ -65,7 +65,7 @@ class ContainerUrls:
         subject = shown(record, container)
         url = container_url(record.text(container), self._api.access.origin)
         if url is None:
-            raise ContainerRefusedError(subject, "no_address", "its value is no address on the server")
+            raise ContainerRefusedError(subject, "no_address", "its value is not an address on the server")
         response, body = self._get(url, subject, None)
         if response.status_code in _REDIRECTS:
             response, body = self._follow(response, url, subject)

@@ -159,7 +159,7 @@ def _refusal(response: httpx.Response, code: str, words: str, doing: str, subjec
 
 
 def _without_code(response: httpx.Response, doing: str, subject: str) -> FmMigrationError:
-    """The answer of whoever stands before the engine: it is no JSON of FileMaker's."""
+    """The answer of whoever stands before the engine: it is not JSON of FileMaker's."""
     status = response.status_code
     if status == 429 or (status == 503 and "retry-after" in response.headers):
         return _throttled(response, doing, subject)
@@ -180,7 +180,7 @@ def _without_code(response: httpx.Response, doing: str, subject: str) -> FmMigra
         )
     if 200 <= status < 300:
         # A page of the proxy with status 200 is met under load; the same call works a moment later.
-        return BrokenConnectionError(doing, subject, "the answer is no JSON", "Nothing: it is asked again")
+        return BrokenConnectionError(doing, subject, "the answer is not JSON", "Nothing: it is asked again")
     remedy = "Correct FM_FILEMAKER_URL, FM_FILEMAKER_DATABASE and FM_FILEMAKER_LAYOUT; upper and lower case count"
     return FileMakerError(doing, subject, f"the server answers {status}", remedy, status=status)
 

@@ -211,9 +211,11 @@ def check_layout(api: DataApi, containers: Sequence[str], profiles: Profiles, md
             fields.setdefault(known, name)
     missing = [shown for shown, known in (("recid", "recid"), ("id_Contact", "contact")) if known not in fields]
     missing += [name for name in containers if name not in kinds]
-    wrong = [f"{name} is no container field" for name in containers if kinds.get(name, "container") != "container"]
+    wrong = [f"{name} is not a container field" for name in containers if kinds.get(name, "container") != "container"]
     # Text sorts 10 before 9, and a walk by such a key would miss records.
-    wrong += ["recid is no number field" for name in [fields.get("recid", "")] if kinds.get(name, "number") != "number"]
+    wrong += [
+        "recid is not a number field" for name in [fields.get("recid", "")] if kinds.get(name, "number") != "number"
+    ]
     if missing or wrong or not containers:
         told = [*([f"it lacks {', '.join(missing)}"] if missing else []), *wrong]
         raise SettingsError(

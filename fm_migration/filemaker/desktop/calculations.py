@@ -213,7 +213,7 @@ class _Parser:
     def _assignment(self) -> None:
         name = self._take()
         if name.kind != "local":
-            raise CalculationError(f"Let sets {name.text}, which is no name with ~")
+            raise CalculationError(f"Let sets {name.text}, which is not a name with ~")
         self._expect("=")
         self.expression()
         self._locals.add(name.text)

@@ -27,7 +27,7 @@ class Days(NamedTuple):
 
 
 def read_days(texts: Iterable[str], today: date, explicit: DateOrder | None = None) -> Days:
-    """What each date means. Texts that are no date are left out of `iso`."""
+    """What each date means. Texts that are not dates are left out of `iso`."""
     forms: dict[str, Counter[str]] = {}
     for text in texts:
         if text:

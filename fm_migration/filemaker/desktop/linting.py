@@ -94,7 +94,7 @@ def lint(document: str, fields: Sequence[str] | None = None) -> list[Complaint]:
         root = ET.fromstring(document.encode())  # noqa: S314  the document is our own, or the user's
     except ET.ParseError as error:
         line, column = error.position
-        return [*complaints, Complaint(0, f"it is no well-formed XML (line {line}, column {column})")]
+        return [*complaints, Complaint(0, f"it is not well-formed XML (line {line}, column {column})")]
     if root.tag != "fmxmlsnippet" or root.attrib != {"type": "FMObjectList"}:
         complaints.append(Complaint(0, 'its outermost element is not <fmxmlsnippet type="FMObjectList">'))
     script = _Script(fields=None if fields is None else frozenset(fields), complaints=complaints)
@@ -114,7 +114,7 @@ def _of_text(document: str) -> list[Complaint]:
     for at, line in enumerate(document.splitlines(), start=1):
         indent = len(line) - len(line.lstrip(" "))
         if line.lstrip(" ").startswith("<") and indent % 2:
-            complaints.append(Complaint(0, f"line {at} is indented by {indent} spaces, which is no multiple of two"))
+            complaints.append(Complaint(0, f"line {at} is indented by {indent} spaces, which is not a multiple of two"))
     return complaints
 
 
@@ -141,7 +141,7 @@ class _Script:
         self.number = number
         form = STEPS.get(_number(step.get("id")))
         if step.tag != "Step" or form is None:
-            self.complain(f"<{step.tag} id={step.get('id')!r}> is no step that is known here")
+            self.complain(f"<{step.tag} id={step.get('id')!r}> is not a step that is known here")
             return
         if step.get("name") != form.name:
             self.complain(f"the step of id {step.get('id')} is {form.name!r}, not {step.get('name')!r}")
@@ -270,7 +270,7 @@ class _Script:
     def _variables(self, targets: Sequence[str], needed: Sequence[str]) -> None:
         for variable in (*targets, *needed):
             if not _VARIABLE.fullmatch(variable):
-                self.complain(f"{variable!r} is no name of a variable")
+                self.complain(f"{variable!r} is not a name of a variable")
         for variable in needed:
             if variable not in self.variables:
                 self.complain(f"{variable} is used before it is set")

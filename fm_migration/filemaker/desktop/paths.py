@@ -153,7 +153,7 @@ class _Folders:
         return None
 
     def contact(self) -> str:
-        """Whose folder it is; a folder that is no id stands for a patient only where no other one does."""
+        """Whose folder it is; a folder that is not an id stands for a patient only where no other one does."""
         if self.patients:
             return self.patients[0]
         return "" if self.unlinked else "".join(self.others)

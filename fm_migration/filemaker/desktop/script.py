@@ -262,7 +262,7 @@ def _as_name(text: str) -> str:
 
 
 def _iso_day(day: str) -> str:
-    """A date as year-month-day, which means the same in every language; what is no date stays as it is written."""
+    """A date as year-month-day, which means the same in every language; what is not a date stays as it is written."""
     iso = f'Year ( {day} ) & "-" & Right ( "0" & Month ( {day} ) ; 2 ) & "-" & Right ( "0" & Day ( {day} ) ; 2 )'
     return f'Case ( IsEmpty ( {day} ) ; "" ; GetAsNumber ( Year ( {day} ) ) > 0 ; {iso} ; {_cleaned(day)} )'
 

@@ -155,10 +155,10 @@ def _described(**changed: Any) -> Callable[[httpx.Request], httpx.Response]:
     ("changed", "found"),
     [
         ({"image_large": None}, "it lacks image_large"),
-        ({"image_large": "text"}, "image_large is no container field"),
+        ({"image_large": "text"}, "image_large is not a container field"),
         ({"id_Contact": None}, "it lacks id_Contact"),
         ({"recid": None}, "it lacks recid"),
-        ({"recid": "text"}, "recid is no number field"),
+        ({"recid": "text"}, "recid is not a number field"),
     ],
 )
 def test_a_layout_that_lacks_something_is_refused_by_name(
