@@ -42,7 +42,7 @@ insert into touched
 select photo.photo
 from fm_migration.photo
 join fm_migration.csv_metadata as csv using (photo)
-join contact_home as home on home.contact = csv.contact and home.written = trim(csv.contact_text)
+join contact_home as home on home.written = trim(csv.contact_text)
 where photo.state not in ('duplicate_recid', 'malformed_row')
   and (photo.person is distinct from home.person
        or (photo.home <> home.status
@@ -190,7 +190,7 @@ from (
             on other.person = once.person and other.taken_on is not distinct from once.taken_on
   union all
     select other.photo from scope join fm_migration.csv_metadata as csv using (photo)
-        join contact_home as home on home.contact = csv.contact and home.written = trim(csv.contact_text)
+        join contact_home as home on home.written = trim(csv.contact_text)
         join fm_migration.photo as other
             on other.person = home.person and other.taken_on is not distinct from csv.taken_on
   union all

@@ -28,7 +28,7 @@ with repeated as (
     -- Rows of one recid, or without any of one image id.
     select name, min(row_number) as first_row, min(said) <> max(said) as contradicts_itself
     from fm_migration.csv_metadata as csv
-    left join contact_home as home on home.contact = csv.contact and home.written = trim(csv.contact_text)
+    left join contact_home as home on home.written = trim(csv.contact_text)
     cross join lateral (select coalesce('r' || recid, 'i' || image_id) as name,
                                coalesce(home.person::text, csv.contact::text, contact_text) || '|' ||
                                coalesce(taken_on::text, '') || '|' || coalesce(image_id::text, '') as said) as saying
@@ -60,7 +60,7 @@ with repeated as (
     left join original as by_recid on by_recid.name = 'r' || csv.recid
     -- Where several records have one image id, an object of that name could be any of them.
     left join original as by_image on by_image.name = 'i' || csv.image_id and shared.image_id is null
-    left join contact_home as home on home.contact = csv.contact and home.written = trim(csv.contact_text)
+    left join contact_home as home on home.written = trim(csv.contact_text)
     cross join lateral (
         select coalesce(contradicts_itself or csv.row_number > first_row, false)
                or csv.problems && cast(:unreadable as text[]) as disputed

@@ -100,14 +100,18 @@ create index on match (photo);
 -- Photographs that were seen in the app and whose image is gone, though we have not taken it away: somebody has deleted
 -- it. That is remembered, for as long as no image shows it.
 create temporary table deleted on commit drop as
-select scope.photo, photo.clinic_image
-from scope
-join fm_migration.photo using (photo)
-where exists (select from fm_migration.recognition as seen where seen.clinic_image = photo.clinic_image)
-  and not exists (select from images_image as image where image.id = photo.clinic_image)
-  and not exists (select from fm_migration.made_or_removed as ours
-                  where ours.row_id = photo.clinic_image::text and ours.action = 'delete')
-  and not exists (select from match where match.photo = scope.photo);
+with gone as materialized (
+    select scope.photo, photo.clinic_image
+    from scope
+    join fm_migration.photo using (photo)
+    where exists (select from fm_migration.recognition as seen where seen.clinic_image = photo.clinic_image)
+      and not exists (select from images_image as image where image.id = photo.clinic_image)
+      and not exists (select from match where match.photo = scope.photo)
+)
+select photo, clinic_image from gone
+-- Asked for each of the few, not of the whole journal.
+where (select action from fm_migration.made_or_removed as ours where ours.row_id = gone.clinic_image::text)
+      is distinct from 'delete';
 
 -- step: remember_deleted
 insert into fm_migration.decision (kind, table_name, row_id, photo, plan_id)

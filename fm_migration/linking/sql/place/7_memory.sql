@@ -33,14 +33,20 @@ select named.photo, false, object.recid, object.image_id, object.key, named.stat
        object.object_hash
 from (
     select distinct on (object.key) object.*, coalesce(by_row.photo, by_id.photo) as row_photo
-    from fm_migration.original as object
+    from (
+        select object.key from scope join fm_migration.s3_inventory as object on object.recid = substr(scope.photo, 7)
+        where scope.photo ^@ 'recid '
+      union
+        select object.key from scope join fm_migration.csv_metadata as csv using (photo)
+            join fm_migration.s3_inventory as object on object.image_id = csv.image_id
+      union
+        select substr(photo, 8) from scope where photo ^@ 'object '
+    ) as near
+    join fm_migration.original as object using (key)
     left join lateral (select photo from fm_migration.csv_metadata as csv
                        where csv.recid = object.recid order by row_number limit 1) as by_row on true
     left join lateral (select min(photo) as photo from fm_migration.csv_metadata as csv
                        where csv.image_id = object.image_id) as by_id on true
-    where object.recid in (select substr(photo, 7) from scope where photo ^@ 'recid ')
-       or object.image_id in (select csv.image_id from scope join fm_migration.csv_metadata as csv using (photo))
-       or object.key in (select substr(photo, 8) from scope where photo ^@ 'object ')
 ) as object
 left join original as best on best.name = 'r' || object.recid
 left join candidate on candidate.photo = object.row_photo
