@@ -128,6 +128,20 @@ def test_a_restored_backup_begins_another_tenure_of_the_same(engine: Engine) -> 
 # --- how an id is written ---------------------------------------------------------------------------------------------
 
 
+def test_another_spelling_is_noted_for_that_tenure_alone(engine: Engine) -> None:
+    person, former_id, corrected, one, other = uuid.UUID(int=0xABC), *_ids(4)
+    _seen(engine, (one, str(person).lower()), (other, former_id))
+    _seen(engine, (one, str(person).upper()), (other, corrected))
+    with engine.connect() as connection:
+        query = text("select patient_id, filemaker_id, written from fm_migration.patient_identity")
+        written = {(row.patient_id, row.filemaker_id): row.written for row in connection.execute(query)}
+    assert written == {
+        (one, person): str(person).upper(),
+        (other, former_id): str(former_id),
+        (other, corrected): str(corrected),
+    }
+
+
 def test_an_id_that_is_written_in_another_case_is_the_same_tenure(engine: Engine) -> None:
     """Failure catalogue 4: FileMaker ids differ in case between the CSV and the app."""
     person, patient = _ids(2)
