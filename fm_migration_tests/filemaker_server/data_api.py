@@ -1,7 +1,7 @@
 """The Data API: which paths there are, what each takes, and what it answers.
 
-Belongs here: everything below /fmi/data. Does not belong here: containers' bytes (`streaming.py`), and what goes
-wrong on purpose (`storms.py`).
+Belongs here: everything below /fmi/data. Does not belong here: reading parameters (`parameters.py`), the bytes of
+containers (`streaming.py`), and what goes wrong on purpose (`storms.py`).
 """
 
 from __future__ import annotations
@@ -12,14 +12,25 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from email import message_from_bytes
 from typing import Any
 
 from fm_migration_tests.filemaker_server.books import Books
 from fm_migration_tests.filemaker_server.clinic import Clinic, Field, Holding, Layout, Table, Upload, Value
-from fm_migration_tests.filemaker_server.clock import Clock
 from fm_migration_tests.filemaker_server.errors import FileMakerError
-from fm_migration_tests.filemaker_server.queries import Finder, Order, day_format
+from fm_migration_tests.filemaker_server.parameters import (
+    SCRIPT_PARAMETERS,
+    common,
+    dates_of,
+    json_object,
+    json_value,
+    need_json,
+    only,
+    order_of,
+    query_of,
+    uploaded,
+    whole_number,
+)
+from fm_migration_tests.filemaker_server.queries import Finder, day_format
 from fm_migration_tests.filemaker_server.sessions import Session, Sessions
 from fm_migration_tests.filemaker_server.settings import ServerSettings
 from fm_migration_tests.filemaker_server.streaming import Streaming
@@ -28,8 +39,6 @@ from fm_migration_tests.filemaker_server.wire import Answer, Request, html
 VERSIONS = ("v1", "v2", "vLatest")
 DEFAULT_LIMIT, DEFAULT_PORTAL_LIMIT = 100, 50
 SCRIPTS = {"Echo": "0", "Fail": "5"}
-_SCRIPT_WORDS = ("script", "script.prerequest", "script.presort")
-_SCRIPT_PARAMETERS = {name for word in _SCRIPT_WORDS for name in (word, f"{word}.param")}
 
 
 @dataclass(slots=True)
@@ -54,10 +63,10 @@ class DataApi:
     """Answers what begins with /fmi/data."""
 
     def __init__(
-        self, settings: ServerSettings, clock: Clock, sessions: Sessions, clinic: Clinic, streaming: Streaming,
+        self, settings: ServerSettings, sessions: Sessions, clinic: Clinic, streaming: Streaming,
         books: Books,
     ) -> None:  # fmt: skip
-        self._settings, self._clock, self._sessions = settings, clock, sessions
+        self._settings, self._sessions = settings, sessions
         self._clinic, self._streaming, self._books = clinic, streaming, books
         self._finder = Finder(clinic)
         self._answers = 0
@@ -158,9 +167,9 @@ class DataApi:
 
     def _let_in(self, call: Call) -> Answer:
         request, database = call.request, call.words[1]
-        _need_json(request)
-        body = _json_object(request) if request.body.strip() else {}
-        _only(body, {"fmDataSource"})
+        need_json(request)
+        body = json_object(request) if request.body.strip() else {}
+        only(body, {"fmDataSource"})
         sources = body.get("fmDataSource", [])
         if not isinstance(sources, list) or not all(isinstance(one, dict) for one in sources):
             raise FileMakerError("1708")
@@ -244,7 +253,7 @@ class DataApi:
     def _layout(self, call: Call) -> Answer:
         self._enter(call)
         layout = self._named_layout(call.words[3])
-        _only(dict(call.request.parameters), {"recordId"})
+        only(dict(call.request.parameters), {"recordId"})
         return self._ok(layout.metadata())
 
     def _scripts(self, call: Call) -> Answer:
@@ -264,35 +273,35 @@ class DataApi:
         self._enter(call)
         layout = self._named_layout(call.words[3])
         parameters = dict(call.request.parameters)
-        allowed = {"_limit", "_offset", "_sort", *_common(layout, parameters, "_")}
-        _only(parameters, allowed)
-        order = _order(_json_parameter(parameters.get("_sort"), [])) if "_sort" in parameters else []
-        dates = _dates(parameters)
+        allowed = {"_limit", "_offset", "_sort", *common(layout, "_")}
+        only(parameters, allowed)
+        order = order_of(json_value(parameters.get("_sort"), [])) if "_sort" in parameters else []
+        dates = dates_of(parameters)
         numbers = self._finder.select(layout, None, order, dates)
-        limit, offset = _whole(parameters, "_limit", DEFAULT_LIMIT, 1), _whole(parameters, "_offset", 1, 0)
-        portals = self._portals(layout, _json_parameter(parameters.get("portal"), None), parameters, "_")
+        limit, offset = whole_number(parameters, "_limit", DEFAULT_LIMIT, 1), whole_number(parameters, "_offset", 1, 0)
+        portals = self._portals(layout, json_value(parameters.get("portal"), None), parameters, "_")
         return self._found(call, layout, numbers, limit, offset, parameters, portals)
 
     def _record(self, call: Call) -> Answer:
         self._enter(call)
         layout = self._named_layout(call.words[3])
         parameters = dict(call.request.parameters)
-        _only(parameters, _common(layout, parameters, "_"))
+        only(parameters, common(layout, "_"))
         number = self._number(layout, call.words[5])
-        portals = self._portals(layout, _json_parameter(parameters.get("portal"), None), parameters, "_")
+        portals = self._portals(layout, json_value(parameters.get("portal"), None), parameters, "_")
         return self._found(call, layout, [number], 1, 1, parameters, portals)
 
     def _find(self, call: Call) -> Answer:
         self._enter(call)
         layout = self._named_layout(call.words[3])
-        _need_json(call.request)
-        body = _json_object(call.request)
-        _only(body, {"query", "sort", "limit", "offset", *_common(layout, body, "")})
-        numbers = self._finder.select(layout, _query(body), _order(body.get("sort", [])), _dates(body))
+        need_json(call.request)
+        body = json_object(call.request)
+        only(body, {"query", "sort", "limit", "offset", *common(layout, "")})
+        numbers = self._finder.select(layout, query_of(body), order_of(body.get("sort", [])), dates_of(body))
         if not numbers:
             raise FileMakerError("401", status=self._settings.no_match_status)
-        limit, offset = _whole(body, "limit", DEFAULT_LIMIT, 1), _whole(body, "offset", 1, 0)
-        portal = _json_parameter(body["portal"], None) if isinstance(body.get("portal"), str) else body.get("portal")
+        limit, offset = whole_number(body, "limit", DEFAULT_LIMIT, 1), whole_number(body, "offset", 1, 0)
+        portal = json_value(body["portal"], None) if isinstance(body.get("portal"), str) else body.get("portal")
         return self._found(call, layout, numbers, limit, offset, body, self._portals(layout, portal, body, ""))
 
     def _number(self, layout: Layout, word: str) -> int:
@@ -309,8 +318,8 @@ class DataApi:
             raise FileMakerError("960")
         return {
             name: (
-                _whole(parameters, f"{prefix}limit.{name}", DEFAULT_PORTAL_LIMIT, 1),
-                _whole(parameters, f"{prefix}offset.{name}", 1, 0),
+                whole_number(parameters, f"{prefix}limit.{name}", DEFAULT_PORTAL_LIMIT, 1),
+                whole_number(parameters, f"{prefix}offset.{name}", 1, 0),
             )
             for name in wanted
             if name in layout.portals
@@ -329,7 +338,7 @@ class DataApi:
         if not page and self._settings.past_end == "101":
             raise FileMakerError("101")
         table = self._clinic.tables[layout.table]
-        dates = _dates(parameters)
+        dates = dates_of(parameters)
         data = [self._written(call, table, shown, number, dates, portals) for number in page]
         self._books.records_sent += len(data)
         info: dict[str, Any] = {"database": self._settings.database, "layout": shown.name, "table": shown.table}
@@ -422,7 +431,7 @@ class DataApi:
     def _scripts_in(self, call: Call) -> dict[str, str]:
         """Of a request that takes nothing but scripts."""
         parameters = dict(call.request.parameters)
-        _only(parameters, _SCRIPT_PARAMETERS)
+        only(parameters, SCRIPT_PARAMETERS)
         return self._scripts_of(parameters)
 
     def _script(self, name: str, parameter: str, suffix: str) -> dict[str, str]:
@@ -435,7 +444,7 @@ class DataApi:
         self._enter(call)
         self._named_layout(call.words[3])
         parameters = dict(call.request.parameters)
-        _only(parameters, {"script.param"})
+        only(parameters, {"script.param"})
         return self._ok(self._script(call.words[5], parameters.get("script.param", ""), ""))
 
     # --- writing: counted, because whoever only reads must not do it ---
@@ -449,7 +458,7 @@ class DataApi:
 
     def _create(self, call: Call) -> Answer:
         table = self._writing(call, "create")
-        _need_json(call.request)
+        need_json(call.request)
         values = self._field_data(call)
         number = self._clinic.add_image(values) if table is self._clinic.images else table.add(values)
         return self._ok({"recordId": str(number), "modId": "0"})
@@ -457,9 +466,9 @@ class DataApi:
     def _edit(self, call: Call) -> Answer:
         table = self._writing(call, "edit")
         number = self._number(self._named_layout(call.words[3]), call.words[5])
-        _need_json(call.request)
+        need_json(call.request)
         values = self._field_data(call)
-        expected = _json_object(call.request).get("modId")
+        expected = json_object(call.request).get("modId")
         if expected is not None and str(expected) != str(table.modification(number)):
             raise FileMakerError("306")
         return self._ok({"modId": str(table.change(number, values))})
@@ -480,8 +489,8 @@ class DataApi:
         return self._ok({"recordId": str(copy), "modId": "0"} | scripts)
 
     def _field_data(self, call: Call) -> dict[str, Value]:
-        body = _json_object(call.request)
-        _only(body, {"fieldData", "portalData", "modId", "options", "dateformats", *_SCRIPT_PARAMETERS})
+        body = json_object(call.request)
+        only(body, {"fieldData", "portalData", "modId", "options", "dateformats", *SCRIPT_PARAMETERS})
         layout = self._named_layout(call.words[3])
         values = body.get("fieldData")
         if not isinstance(values, dict):
@@ -501,14 +510,14 @@ class DataApi:
         one = layout.field(call.words[7])
         if one is None or one.result != "container":
             raise FileMakerError("102")
-        upload = _uploaded(call.request)
+        upload = uploaded(call.request)
         return self._ok({"modId": str(table.change(number, {one.name: upload}))})
 
     def _set_globals(self, call: Call) -> Answer:
         self._books.writes["globals"] += 1
         self._enter(call)
-        _need_json(call.request)
-        _only(_json_object(call.request), {"globalFields"})
+        need_json(call.request)
+        only(json_object(call.request), {"globalFields"})
         return self._ok({})
 
     # --- the way out ---
@@ -552,100 +561,3 @@ def _fits(pattern: Sequence[str], words: Sequence[str]) -> bool:
     return len(pattern) == len(words) and all(
         word == wanted or (wanted == "*" and word) for wanted, word in zip(pattern, words, strict=True)
     )
-
-
-def _need_json(request: Request) -> None:
-    if request.content_type != "application/json":
-        raise FileMakerError("1705")
-
-
-def _json_object(request: Request) -> dict[str, Any]:
-    try:
-        body = json.loads(request.body)
-    except ValueError as error:
-        raise FileMakerError("1708") from error
-    if not isinstance(body, dict):
-        raise FileMakerError("1708")
-    # Some clients write null for what they do not want.
-    return {name: value for name, value in body.items() if value is not None}
-
-
-def _only(parameters: Mapping[str, Any], allowed: set[str]) -> None:
-    """A real server refuses every parameter that it does not know."""
-    unknown = [name for name in parameters if name not in allowed]
-    if unknown:
-        raise FileMakerError("960", f"Unknown parameter(s): {', '.join(unknown)}")
-
-
-def _common(layout: Layout, parameters: Mapping[str, Any], prefix: str) -> set[str]:
-    """What every reading takes. A portal's limits are named after it."""
-    portals = {f"{prefix}{word}.{name}" for name in layout.portals for word in ("limit", "offset")}
-    return {"portal", "layout.response", "dateformats", *portals, *_SCRIPT_PARAMETERS}
-
-
-def _json_parameter(text: str | None, default: Any) -> Any:
-    if text is None or text == "":
-        return default
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise FileMakerError("960") from error
-
-
-def _whole(parameters: Mapping[str, Any], name: str, default: int, least: int) -> int:
-    """A number, or the text of one."""
-    value = parameters.get(name, default)
-    text = str(value)
-    if isinstance(value, bool) or not (text.isascii() and text.isdigit()) or int(text) < least:
-        raise FileMakerError("960")
-    return int(text)
-
-
-def _dates(parameters: Mapping[str, Any]) -> int:
-    text = str(parameters.get("dateformats", "0"))
-    if text not in ("0", "1", "2"):
-        raise FileMakerError("960")
-    return int(text)
-
-
-def _order(items: Any) -> list[Order]:
-    """One field may come without the list around it: a client in TypeScript sends it so."""
-    items = [items] if isinstance(items, dict) else items
-    if not isinstance(items, list):
-        raise FileMakerError("960")
-    order: list[Order] = []
-    for item in items:
-        if not isinstance(item, dict) or not isinstance(item.get("fieldName"), str):
-            raise FileMakerError("960")
-        direction = str(item.get("sortOrder", "ascend")).lower()
-        if direction not in ("ascend", "descend"):
-            raise FileMakerError("960")
-        order.append((item["fieldName"], direction == "descend"))
-    return order
-
-
-def _query(body: Mapping[str, Any]) -> list[dict[str, str]]:
-    query = body.get("query")
-    if not isinstance(query, list) or not query or not all(isinstance(one, dict) for one in query):
-        raise FileMakerError("1708")
-    return [{name: _criterion_text(value) for name, value in one.items()} for one in query]
-
-
-def _criterion_text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if not isinstance(value, str | int | float):
-        raise FileMakerError("1708")
-    return str(value)
-
-
-def _uploaded(request: Request) -> Upload:
-    if request.content_type != "multipart/form-data":
-        raise FileMakerError("1705")
-    head = f"Content-Type: {request.headers['content-type']}\r\n\r\n".encode("latin-1")
-    for part in message_from_bytes(head + request.body).walk():
-        if part.get_filename():
-            data = part.get_payload(decode=True)
-            assert isinstance(data, bytes)
-            return Upload(data, part.get_content_type(), str(part.get_filename()))
-    raise FileMakerError("1708")

@@ -35,7 +35,7 @@ class Service:
         self.sessions = Sessions(settings, self.clock)
         self.origin = Origin("localhost", 443, 80, "elsewhere.invalid")
         self.streaming = Streaming(settings, self.clock, self.sessions, self.clinic, lambda: self.origin)
-        self.data = DataApi(settings, self.clock, self.sessions, self.clinic, self.streaming, self.books)
+        self.data = DataApi(settings, self.sessions, self.clinic, self.streaming, self.books)
         self.odata = OData(settings, self.clinic)
         self.weather = Storms()
         #: Engines that are off: "data" (with its containers) or "odata".

@@ -54,7 +54,7 @@ def test_it_is_refused_with_a_wrong_password(server: FileMakerServer) -> None:
     assert client.last_error == 212
 
 
-def test_it_reads_all_records_in_pages(server: FileMakerServer, client: Foreign) -> None:
+def test_it_reads_all_records_in_pages(client: Foreign) -> None:
     numbers = []
     for offset in range(1, 250, 100):
         page = client.get_records(offset=offset, limit=100, sort=[{"fieldName": "recid", "sortOrder": "ascend"}])
