@@ -184,20 +184,20 @@ def intake(
     status: Annotated[bool, typer.Option("--status", help="Only show how far it has come.")] = False,
 ) -> None:
     """Bring photographs and their rows from FileMaker, each proven; a run that was stopped goes on (docs/intake.md)."""
-    from fm_migration.cli import intake as room
+    from fm_migration.cli.intake import Said, bring, say, show_status
     from fm_migration.intake.wishes import QuietHours, Wishes
 
     if pause and resume:
         raise typer.BadParameter("--pause and --resume contradict each other")
     places = _places()
     if status:
-        room.status(places, console)
+        show_status(places, console)
     elif pause or resume or only_say:
-        room.say(places, console, room.Said(pause, resume, a_minute))
+        say(places, console, Said(pause, resume, a_minute))
     else:
         wishes = Wishes(limit, batch_size, a_minute, QuietHours.parse(quiet_hours), daily_bytes, dry_run)
         with progress_bars(console) as bar:
-            room.bring(places, console, wishes, again or [], bar)
+            bring(places, console, wishes, again or [], bar)
 
 
 @app.command("plan-intake")

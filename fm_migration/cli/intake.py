@@ -75,7 +75,7 @@ def say(places: Places, console: Console, said: Said) -> None:
     console.print(f"the intake is {'paused' if paused else 'not paused'}; pace: {pace}", markup=False)
 
 
-def status(places: Places, console: Console) -> None:
+def show_status(places: Places, console: Console) -> None:
     """How far the intake has come, day by day."""
     with places.engine.connect() as connection:
         days = transfers.days(connection, SOURCE)

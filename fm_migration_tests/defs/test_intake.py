@@ -25,7 +25,8 @@ Run = Callable[..., dg.ExecuteInProcessResult]
 
 @pytest.fixture
 def filemaker() -> Iterator[FileMakerServer]:
-    with FileMakerServer(ServerSettings(records=12, dead_share=0.2)) as server:
+    accounts = {"canary-account-40d2": "canary-password-c81e"}
+    with FileMakerServer(ServerSettings(records=12, dead_share=0.2, accounts=accounts)) as server:
         yield server
 
 
@@ -167,3 +168,28 @@ def test_the_schedule_leaves_a_paused_intake_alone(run: Run, engine: Engine, mon
     assert isinstance(asked, dg.SkipReason)
     assert "--resume" in (asked.skip_message or "")
     assert "paused" in _told(run())["ended"]
+
+
+def test_nothing_that_dagster_keeps_holds_a_credential_or_a_patient(
+    run: Run, filemaker: FileMakerServer, instance: dg.DagsterInstance, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Events, metadata, tags, and what runs print, of a good run and of a failed one."""
+    truth = filemaker.truth()
+    account, password = filemaker.account
+    good = run()
+    filemaker.change_settings(accounts={account: "another-one"})
+    filemaker.add_records(1)
+    failed = run(again=["all"])
+    assert good.success
+    assert not failed.success
+    kept = "".join(
+        str(record.event_log_entry)
+        for one in (good, failed)
+        for record in instance.get_records_for_run(one.run_id).records
+    )
+    printed = capfd.readouterr()
+    canaries = [password, account, "Bearer ", "Basic ", "Streaming_SSL"]
+    people = [row["id_Contact"] for row in truth] + [row["id"] for row in truth]
+    for where in (kept, printed.out, printed.err):
+        assert [canary for canary in (*canaries, *people) if canary in where] == []
+    assert "fm_migration.transfer" in kept, "the events were really looked at"
