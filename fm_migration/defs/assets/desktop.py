@@ -26,7 +26,7 @@ _FILEMAKER_LEFT = (State.CUT_OFF, State.MD5_DIFFERS, State.SWAPPED)
 
 
 class DesktopExportConfig(dg.Config):
-    """Of a run that brings a desktop export in."""
+    """Configuration of desktop_export."""
 
     place: str = Field(
         default="", description="Another folder, or prefix of the bucket, than the one of FM_DESKTOP_EXPORT."

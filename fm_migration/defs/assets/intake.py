@@ -18,13 +18,12 @@ from fm_migration.intake.bringing import Told
 from fm_migration.intake.wishes import QuietHours, Wishes
 from fm_migration.ledger.transfers import Standing
 from fm_migration.operations.intake import IntakeResult, nothing_brought, run_intake
-from fm_migration.report.charts import progress_picture
 
 GROUP = "intake"
 
 
 class IntakeConfig(dg.Config):
-    """Of a run that brings photographs from FileMaker."""
+    """Configuration of filemaker_images."""
 
     limit: int | None = Field(default=None, ge=1, description="At most so many in this run. Empty: all that are left.")
     batch_size: int = Field(
@@ -122,6 +121,9 @@ def filemaker_images(
 
 def told_metadata(brought: IntakeResult, table: dict[str, Any]) -> dict[str, Any]:
     """What a run says of itself, one that a person has started at a terminal too."""
+    # Imported here: it takes half a second, and every run imports this module.
+    from fm_migration.report.charts import progress_picture
+
     return {
         "summary": summary(brought),
         **table,
