@@ -35,7 +35,7 @@ def has_header(data: bytes, kind: FileKind) -> bool:
         return True
     if kind.name in ("HEIF", "AVIF"):
         return _size_of_heif(data) > 0
-    # Imported here: Dagster loads this module with the code location, and Pillow takes longer than the rest of it.
+    # Imported here: it brings Pillow, and Dagster imports this module with the code location.
     from fm_migration.images.decoding import RefusedError, open_header
 
     try:

@@ -121,7 +121,7 @@ def filemaker_images(
 
 def told_metadata(brought: IntakeResult, table: dict[str, Any]) -> dict[str, Any]:
     """What a run says of itself, one that a person has started at a terminal too."""
-    # Imported here: it takes half a second, and every run imports this module.
+    # Imported here: it brings Pillow, and every run and code server imports this module.
     from fm_migration.report.charts import progress_picture
 
     return {
