@@ -182,7 +182,7 @@ def test_a_clinics_own_table_comes_before_ours(tmp_path: Path) -> None:
     [
         ("", "first line"),
         ("word,category\nx,dorsal\n", "first line"),
-        ("words,category\nx,nonsense\n", "no category"),
+        ("words,category\nx,nonsense\n", "not a category"),
         ("words,category,left,right\nx,,r_shoe,l_shoe\n", "one side"),
         ("words,category\nx,l_shoe\n", "one side"),
         ("words,category\n--,dorsal\n", "no words"),
