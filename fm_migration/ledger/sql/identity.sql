@@ -200,6 +200,7 @@ analyze affected;
 create temporary table contested on commit drop as
 select filemaker_id,
        count(distinct patient_id) filter (where awaited) as awaited,
+       count(distinct written) filter (where ended is null) > 1 as told_apart,
        min(ended) filter (where awaited) as since,
        max(ended) filter (where awaited) as until
 from fm_migration.patient_identity join affected using (filemaker_id)
@@ -208,12 +209,14 @@ group by filemaker_id having count(*) > 1 or bool_or(shared or twin or awaited);
 
 -- step: release
 -- As many are back as were awaited, of all or of those whose id was written the same way; or they have been away for
--- longer than any re-import takes.
+-- longer than any re-import takes. Where those who are there are told apart by how their ids are written, who comes back
+-- with another spelling is not known to be one of those who went.
 update fm_migration.patient_identity as tenure set awaited = false
 from contested
 where tenure.filemaker_id = contested.filemaker_id and tenure.awaited
-  and ((select count(distinct patient_id) from fm_migration.patient_identity as back
-        where back.filemaker_id = contested.filemaker_id and back.began >= contested.since) >= contested.awaited
+  and (not contested.told_apart
+       and (select count(distinct patient_id) from fm_migration.patient_identity as back
+            where back.filemaker_id = contested.filemaker_id and back.began >= contested.since) >= contested.awaited
        or (select count(distinct patient_id) from fm_migration.patient_identity as back
            where back.filemaker_id = contested.filemaker_id and back.written = tenure.written
              and back.began >= contested.since)
