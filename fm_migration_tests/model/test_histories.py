@@ -477,6 +477,42 @@ def test_a_batch_of_the_clinics_command_that_staff_have_given_away_stays_when_it
     assert (play.page(play.now("Bert")), play.page(play.now("Cara"))) == ([], ["101.jpg"])
 
 
+def test_whose_row_was_corrected_to_somebody_absent_waits_and_is_nobodys_decision(play: Play) -> None:
+    """Whether the one on whose page it is still stands there or not."""
+    bert, eve = play.patient("Bert"), play.patient("Eve")
+    play.imported(bert, "101", person="Bert")
+    play.photographs(Photograph("101", BERT))
+    play.heal()
+    play.remove(eve)
+    play.photographs(Photograph("101", EVE))
+    play.heal()
+    assert (play.page(bert), play.row_state("101")) == (["101.jpg"], "no_patient")
+    play.remove(bert)
+    play.heal()
+    assert play.row_state("101") == "no_patient"
+    play.patient("Eve")
+    play.patient("Bert")
+    play.heal()
+    assert (play.page(play.now("Bert")), play.page(play.now("Eve"))) == ([], ["101.jpg"])
+
+
+def test_where_staff_have_put_a_photograph_is_their_decision_while_that_person_is_away(play: Play) -> None:
+    """Of one that the clinic's command had placed, as of one that we have."""
+    anna, bert = play.patient("Anna"), play.patient("Bert")
+    play.imported(anna, "101")
+    play.photographs(Photograph("101", ANNA), Photograph("102", ANNA), Photograph("103", BERT))
+    play.heal()
+    for name in ("101.jpg", "102.jpg"):
+        play.move(play.image(name), play.batch_of("103.jpg"))
+    play.heal()
+    play.remove(bert)
+    play.heal()
+    assert [play.row_state(recid) for recid in ("101", "102")] == ["placed_by_staff"] * 2
+    play.patient("Bert")
+    play.heal()
+    assert play.page(play.now("Bert")) == ["101.jpg", "102.jpg", "103.jpg"]
+
+
 def test_a_healing_that_somebody_has_undone_is_not_repeated_by_itself(play: Play) -> None:
     anna = play.patient("Anna")
     letter = play.document(anna)

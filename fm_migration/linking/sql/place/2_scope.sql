@@ -76,7 +76,7 @@ analyze present_owner;
 
 -- step: touch_app
 -- Photographs whose image is not there, hangs somewhere else, or on somebody else's batch, than was worked out. That the
--- owner is gone changes nothing, as long as nobody has come in the owner's place.
+-- owner is gone changes nothing for what is linked, as long as nobody has come in the owner's place.
 insert into touched
 select photo.photo
 from fm_migration.photo
@@ -85,7 +85,7 @@ left join present_owner on present_owner.batch_id = image.batch_id
 where photo.clinic_image is not null
   and (image.id is null or image.batch_id <> photo.batch_id
        or (present_owner.person is distinct from photo.owner
-           and (present_owner.person is not null
+           and (present_owner.person is not null or photo.state <> 'linked'
                 or exists (select from fm_migration.patient_identity as held
                            where held.ended is null and held.filemaker_id = photo.owner)
                 or exists (select from fm_migration.patient_identity as held

@@ -83,11 +83,12 @@ select candidate.photo, match.image, match.evidence, match.batch_id as present_b
            when coalesce(batch_target.patient_id, batch_owner.owner) = candidate.patient_id then 'stay'
            when candidate.home = 'absent' and batch_owner.owner is null and batch_owner.gone_id = candidate.filemaker_id
                then 'stay'
-           when (written.written ->> 'batch_id')::uuid <> match.batch_id or batch_owner.by_hand then 'placed_by_staff'
+           -- It has left the batch in which we had put it, or in which it once agreed with its row.
+           when coalesce((written.written ->> 'batch_id')::uuid, known.agreed_in) <> match.batch_id or batch_owner.by_hand
+               then 'placed_by_staff'
+           -- The row was corrected to somebody who is not there: nobody has decided anything.
            when candidate.home = 'absent' then
-               case when batch_owner.batch_id is null or batch_owner.owner is null then 'wait'
-                    when batch_owner.ours and batch_owner.placed_once then 'unsettled'
-                    else 'placed_by_staff' end
+               case when batch_owner.owner is null or held.placed_by_row then 'wait' else 'placed_by_staff' end
            when batch_owner.batch_id is null or batch_owner.nobody then 'move'
            -- It was put with somebody who is gone, and the row names somebody else now, or one of several who may
            -- have come in that one's place.
@@ -108,6 +109,7 @@ left join batch_target on batch_target.batch_id = match.batch_id
 left join fm_migration.last_written as written
     on written.table_name = 'images_image' and written.row_id = match.image::text
 left join held on held.image = match.image
+left join fm_migration.recognition as known on known.clinic_image = match.image
 where candidate.state in ('linked', 'absent')
   and not exists (select from contradicted where contradicted.photo = candidate.photo);
 
