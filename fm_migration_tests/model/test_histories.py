@@ -336,6 +336,22 @@ def test_a_uuid_under_which_all_speaks_for_one_person_is_recognised_with_its_doc
     assert play.page(anna) == ["101.jpg", "102.jpg", "shoe.jpg"]
 
 
+def test_two_uuids_of_one_person_are_both_recognised_with_their_documents(play: Play) -> None:
+    """The clinic's command has run in two generations of patients that nobody read."""
+    stale = [f"00000000-0000-4000-8000-00000000000{number}" for number in (1, 2)]
+    letters = []
+    for number, uuid in enumerate(stale, start=101):
+        play.imported(uuid, str(number), person="Anna")
+        letters.append(play.document(uuid))
+    anna = play.patient("Anna")
+    play.photographs(Photograph("101", ANNA), Photograph("102", ANNA))
+    play.heal()
+    assert [play.owner_of(letter) for letter in letters] == [anna, anna]
+    play.reimport()
+    play.heal()
+    assert [play.owner_of(letter) for letter in letters] == [play.now("Anna")] * 2
+
+
 # --- 6: what people decide --------------------------------------------------------------------------------------------
 
 

@@ -59,6 +59,8 @@ with recursive path as (
             from fm_migration.patient_identity as tenure
             where tenure.filemaker_id = last.filemaker_id and tenure.patient_id <> last.patient_id
               and tenure.began >= last.ended and (tenure.written = last.written or not last.twin)
+              -- Of two UUIDs from before all readings neither has come in the other's place, for all we know.
+              and not tenure.recognised
         ) as holder
         where holder.rank = 1 and (holder.written = last.written or not holder.written_the_same)
     ) as next on true
