@@ -90,9 +90,12 @@ select (select max(id) from fm_migration.export_read) as export_read_id,
 """)
 _LAST = text("select * from fm_migration.placement")
 _TOUCHED = text("select exists (select from touched)")
-_SETTLED = text("""
-select exists (select from fm_migration.link_plan
-               where kind = 'settle' and (applied_at >= :since or undone_at >= :since))
+#: What people have settled and plans have recognised, and what of it was taken back.
+_OTHER_HISTORY = text("""
+select exists (select from fm_migration.link_plan as plan
+               join fm_migration.planned_change as planned on planned.plan_id = plan.id
+               where (plan.applied_at >= :since or plan.undone_at >= :since)
+                 and planned.table_name in ('fm_migration.patient_identity', 'fm_migration.settlement'))
 """)
 _KEEP_STATES = text("""
 create temporary table ordinary on commit drop as
@@ -269,7 +272,7 @@ def _find_scope(connection: Connection, parameters: dict[str, Any], last: RowMap
         "since": last["planned_at"],
     }
     other_export = last["export_version"] != parameters["export_version"]
-    other_people = last["patients_version"] != parameters["patients_version"] or _settled_since(connection, last)
+    other_people = last["patients_version"] != parameters["patients_version"] or _other_history(connection, last)
     if other_export:
         _run(connection, parameters, "touch_rows")
     if last["inventory_version"] != parameters["inventory_now"]:
@@ -290,16 +293,42 @@ def _find_homes(connection: Connection, parameters: Mapping[str, Any]) -> None:
     _run(connection, parameters, "contact_home", "index_contact_home", "analyze_contact_home")
 
 
-def _settled_since(connection: Connection, last: RowMapping) -> bool:
-    return bool(connection.execute(_SETTLED, {"since": last["planned_at"]}).scalar_one())
+def _other_history(connection: Connection, last: RowMapping) -> bool:
+    return bool(connection.execute(_OTHER_HISTORY, {"since": last["planned_at"]}).scalar_one())
 
 
 def _decide(connection: Connection, parameters: Mapping[str, Any], *, widen: bool) -> None:
+    """Decide, and once more for rows of the export that name somebody whom the plan has only now recognised."""
+    presumed: list[RowMapping] = []
+    while True:
+        savepoint = connection.begin_nested()
+        _decide_once(connection, parameters, widen=widen)
+        known = {"presumed": [str(row["patient_id"]) for row in presumed]}
+        named = connection.execute(_SQL["named"], {**parameters, **known}).mappings().all()
+        if not named:
+            savepoint.commit()
+            return
+        savepoint.rollback()
+        presumed += named
+        _find_homes_presuming(connection, parameters, presumed)
+
+
+def _decide_once(connection: Connection, parameters: Mapping[str, Any], *, widen: bool) -> None:
     """Work out everything in scope, plan what follows from it, and remember it."""
     _run(connection, parameters, "scope", *(_WIDENING if widen else ()), *_DECIDING)
     _mint(connection, _PHOTO_KEYS)
     _settle_days(connection)
     _run(connection, parameters, *_PLANNING, *_REMEMBERING)
+
+
+def _find_homes_presuming(connection: Connection, parameters: Mapping[str, Any], presumed: list[RowMapping]) -> None:
+    """Find who the contacts are as it will be when the plan is applied; the history knows them for just as long."""
+    tenures = (tuple(row.values()) for row in presumed)
+    copy_rows(connection, "fm_migration.patient_identity", tuple(presumed[0].keys()), tenures)
+    connection.execute(text("drop table contact, former, successor, contact_home"))
+    _find_homes(connection, parameters)
+    facts = {"presumed": [row["patient_id"] for row in presumed]}
+    _run(connection, facts, "forget_presumed", "touch_presumed")
 
 
 def _settle_days(connection: Connection) -> None:

@@ -352,6 +352,19 @@ def test_two_uuids_of_one_person_are_both_recognised_with_their_documents(play: 
     assert [play.owner_of(letter) for letter in letters] == [play.now("Anna")] * 2
 
 
+def test_a_row_that_names_a_uuid_which_was_recognised_by_other_photographs_is_placed_at_once(play: Play) -> None:
+    """By the same plan, and still when that is undone and made again."""
+    stale = "00000000-0000-4000-8000-000000000001"
+    play.imported(stale, "101", person="Anna")
+    play.patient("Anna")
+    play.photographs(Photograph("101", ANNA), Photograph("102", stale.upper()))
+    play.heal()
+    assert play.page(play.now("Anna")) == ["101.jpg", "102.jpg"]
+    play.undo(play.plans[0])
+    assert play.page(play.now("Anna")) == []
+    play.heal()
+
+
 # --- 6: what people decide --------------------------------------------------------------------------------------------
 
 

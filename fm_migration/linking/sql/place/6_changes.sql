@@ -151,6 +151,25 @@ having count(distinct claim) = 1 and bool_and(home = 'found') filter (where clai
    -- Somebody who is told from others by UUID alone cannot be recognised by an id.
    and bool_and(person = filemaker_id) filter (where claim is not null);
 
+-- step: named
+-- Rows of the export may name a UUID that is recognised here. Whose they are follows from that at once, and not only at
+-- the next plan: they are looked at again with these tenures.
+select (planned.after ->> 'patient_id')::uuid as patient_id, 0 as began,
+       (planned.after ->> 'filemaker_id')::uuid as filemaker_id, planned.after ->> 'written' as written,
+       0 as ended, 'gone' as ending, true as recognised
+from fm_migration.planned_change as planned
+where planned.plan_id = :plan and planned.table_name = 'fm_migration.patient_identity'
+  and planned.row_id <> all (cast(:presumed as text[]))
+  and exists (select from contact_home
+              where contact_home.contact::text = planned.row_id and contact_home.status = 'none');
+
+-- step: forget_presumed
+delete from fm_migration.patient_identity where recognised and patient_id = any (cast(:presumed as uuid[]));
+
+-- step: touch_presumed
+insert into touched
+select photo from fm_migration.csv_metadata where contact = any (cast(:presumed as uuid[]));
+
 -- step: plan_restoring
 -- Deletions of staff's that a person takes back.
 insert into fm_migration.planned_change (plan_id, table_name, row_id, action, before, after, reason)
