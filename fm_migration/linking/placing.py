@@ -90,12 +90,16 @@ select (select max(id) from fm_migration.export_read) as export_read_id,
 """)
 _LAST = text("select * from fm_migration.placement")
 _TOUCHED = text("select exists (select from touched)")
-#: What people have settled and plans have recognised, and what of it was taken back.
+#: What people have settled, and what plans have recognised of UUIDs that the export names; also when that was undone.
 _OTHER_HISTORY = text("""
-select exists (select from fm_migration.link_plan as plan
-               join fm_migration.planned_change as planned on planned.plan_id = plan.id
-               where (plan.applied_at >= :since or plan.undone_at >= :since)
-                 and planned.table_name in ('fm_migration.patient_identity', 'fm_migration.settlement'))
+with since as (
+    select planned.table_name, planned.row_id
+    from fm_migration.link_plan as plan join fm_migration.planned_change as planned on planned.plan_id = plan.id
+    where (plan.applied_at >= :since or plan.undone_at >= :since)
+      and planned.table_name in ('fm_migration.patient_identity', 'fm_migration.settlement')
+)
+select exists (select from since where table_name = 'fm_migration.settlement')
+       or exists (select from since join fm_migration.csv_metadata as csv on csv.contact::text = since.row_id)
 """)
 _KEEP_STATES = text("""
 create temporary table ordinary on commit drop as
