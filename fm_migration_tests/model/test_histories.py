@@ -324,6 +324,21 @@ def test_a_uuid_is_recognised_only_when_nothing_under_it_speaks_against_it(play:
     assert "104.jpg" not in play.page(anna)
 
 
+def test_what_a_later_plan_does_not_look_at_speaks_against_a_uuid_all_the_same(play: Play) -> None:
+    """The second plan looks at what the first would have changed; whose 102 is, two rows contradict each other."""
+    stale = "00000000-0000-4000-8000-000000000001"
+    play.imported(stale, "101", person="Anna")
+    other = play.imported(stale, "102", day="10/19/2016")
+    anna = play.patient("Anna")
+    play.patient("Bert")
+    play.photographs(Photograph("101", ANNA), Photograph("102", ANNA, "10/19/2016"), Photograph("102", BERT))
+    play.read()
+    play.plan()
+    play.apply(play.plan().number)
+    assert play.page(anna) == ["101.jpg"]
+    assert play.view["images_batch"][other]["object_id"] == stale
+
+
 def test_a_uuid_under_which_all_speaks_for_one_person_is_recognised_with_its_documents(play: Play) -> None:
     stale = "00000000-0000-4000-8000-000000000001"
     play.imported(stale, "101", "102", person="Anna")

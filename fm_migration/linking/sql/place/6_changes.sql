@@ -130,7 +130,9 @@ with unknown as (
 ), under as (
     select unknown.object_id,
            case when evidence.contradicts is not null or known.contradicts is not null then 'contradiction of ' || image.id
-                else coalesce(candidate.claim, once.person::text) end as claim,
+                -- What is not looked at now and has a row that names nobody for certain speaks against it all the same.
+                else coalesce(candidate.claim, once.person::text,
+                              case when once.in_export then 'photograph ' || once.photo end) end as claim,
            candidate.home, candidate.filemaker_id, candidate.person
     from unknown
     join present_owner using (object_id)
