@@ -598,6 +598,23 @@ def test_a_row_that_names_a_uuid_tells_who_of_several_has_come_in_the_place_of_o
     assert play.page(anna) == ["101.jpg"]
 
 
+def test_a_photograph_that_took_over_a_deleted_ones_id_stays_deleted_too(play: Play) -> None:
+    """The app's UUID of both is made of that id, and staff have deleted each."""
+    anna = play.patient("Anna")
+    play.photographs(Photograph("101", ANNA))
+    play.heal()
+    play.delete_image(play.image("101.jpg"))
+    play.heal()
+    play.photographs(
+        Photograph("101", ANNA, image_id=image_id("103")), Photograph("102", ANNA, image_id=image_id("101"))
+    )
+    play.heal()
+    assert play.page(anna) == ["102.jpg"]
+    play.delete_image(play.image("102.jpg"))
+    play.heal()
+    assert play.page(anna) == []
+
+
 # --- 7: every original has a state ------------------------------------------------------------------------------------
 
 
