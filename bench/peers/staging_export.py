@@ -96,6 +96,7 @@ def as_copy_rows(photographs: list[Photograph]) -> Iterator[tuple[object, ...]]:
             "",
             [],
             f"recid {found.recid}",
+            "export_file",
         )
 
 

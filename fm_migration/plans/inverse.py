@@ -53,6 +53,12 @@ update fm_migration.planned_change as original set undone_at = null, undo_outcom
 from fm_migration.planned_change as undone
 where undone.plan_id = :plan and undone.undo_outcome = 'restored' and original.id = undone.reverses
 """)
+#: Rows of which a part could go back.
+_IN_PART = text("""
+select count(*) from fm_migration.planned_change as reversal
+join fm_migration.planned_change as original on original.id = reversal.reverses
+where reversal.plan_id = :undo and reversal.outcome = 'applied' and original.undo_outcome = 'overtaken'
+""")
 _REVIVE_PLAN = text("update fm_migration.link_plan set undone_at = null where id = :plan")
 _UNDONE = text("update fm_migration.link_plan set undone_at = coalesce(undone_at, now()) where id = :plan")
 _LEFT = text("""
@@ -63,7 +69,7 @@ where plan_id = :plan and outcome = 'applied' and undo_outcome = 'overtaken' ord
 
 @dataclass(frozen=True)
 class Undone:
-    """What an undo has put back, and the rows that somebody has changed since and that were left."""
+    """The rows that an undo has put back, and those that somebody has changed since: of these what is untouched."""
 
     plan: int
     restored: int
@@ -81,12 +87,13 @@ def undo(connection: Connection, plan_id: int, *, run_id: str | None = None) -> 
     by = _open(connection, plan, run_id)
     reversals = connection.execute(_REVERSE, {"undo": by, "plan": plan_id, "apart": descent.apart}).rowcount
     life.analyze_many(connection, reversals)
-    restored = _carry_out(connection, plan, by, run_id) if reversals else 0
+    changed = _carry_out(connection, plan, by, run_id) if reversals else 0
+    in_part: int = connection.execute(_IN_PART, {"undo": by}).scalar_one()
     connection.execute(_UNDONE, {"plan": plan_id})
-    if not restored:
+    if not changed:
         life.forget_plan(connection, by)
     left = tuple(f"{row.table_name} {row.row_id}" for row in connection.execute(_LEFT, {"plan": plan_id}))
-    return Undone(plan_id, restored, left, by if restored else None)
+    return Undone(plan_id, changed - in_part, left, by if changed else None)
 
 
 def begin_undo(connection: Connection, plan_id: int, run_id: str | None = None) -> int:

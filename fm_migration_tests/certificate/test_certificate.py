@@ -164,7 +164,7 @@ def test_it_is_never_written_over_and_half_a_one_is_never_left(clinic: Photograp
 
     other = tmp_path / "other"
     with pytest.raises(KeyboardInterrupt):
-        _certified(clinic, other, tell=break_off)
+        _certified(clinic, other, on_progress=break_off)
     assert list(other.iterdir()) == []
 
 

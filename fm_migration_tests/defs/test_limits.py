@@ -78,8 +78,8 @@ def test_every_step_has_a_pool_and_the_policy(definitions: dg.Definitions) -> No
 
 def test_every_job_ends_at_some_time(definitions: dg.Definitions) -> None:
     for job in definitions.get_repository_def().get_all_jobs():
-        if job.name.startswith("__") or job.name == "make_thumbnails":
-            # Months may take hours; dagster.yaml has the limit for them.
+        if job.name.startswith("__") or job.name in ("make_thumbnails", "bring_photographs"):
+            # Months may take hours, and what FileMaker gives away slowly; dagster.yaml has the limit for them.
             continue
         assert 0 < int(job.tags[MAX_RUNTIME]) <= 7200, job.name
 

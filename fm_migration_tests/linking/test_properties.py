@@ -68,6 +68,8 @@ class Clinic(RuleBasedStateMachine):
         self.placed: dict[UUID, UUID] = {}
         self.uploads = 0
         self.plans: list[int] = []
+        #: Those of them that place photographs: a plan of links is applied as it is made.
+        self.placing: list[int] = []
 
     # --- what happens -------------------------------------------------------------------------------------------
 
@@ -99,11 +101,12 @@ class Clinic(RuleBasedStateMachine):
         plan = self.world.plan(limit)
         assert plan.rows == len(self.rows)
         self.plans.append(plan.id)
+        self.placing.append(plan.id)
 
-    @precondition(lambda self: self.plans)
+    @precondition(lambda self: self.placing)
     @rule(index=indexes)
     def apply(self, index: int) -> None:
-        plan = self.plans[-1 - index % len(self.plans)]
+        plan = self.placing[-1 - index % len(self.placing)]
         before = self.world.snapshot()
         try:
             self._apply(plan)
@@ -140,6 +143,7 @@ class Clinic(RuleBasedStateMachine):
         plan = self.world.plan()
         self._apply(plan.id)
         self.plans.append(plan.id)
+        self.placing.append(plan.id)
         links = self.world.follow()
         if links.plan:
             self.plans.append(links.plan)

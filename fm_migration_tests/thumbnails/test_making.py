@@ -217,7 +217,7 @@ def test_two_runs_at_once_do_no_harm(few: Photographed) -> None:
 
 def test_it_tells_how_far_it_is_with_the_time_left(few: Photographed) -> None:
     told: list[Progress] = []
-    few.make(tell=told.append, tell_every=0.05)
+    few.make(on_progress=told.append, progress_every=0.05)
     assert len(told) > 2
     assert told[-1].done == told[-1].total == len(few.shown())
     assert [one.done for one in told] == sorted(one.done for one in told)
