@@ -43,7 +43,8 @@ def test_a_passing_failure_is_tried_again_after_pauses_that_grow(
     result = linked.run("heal_links", assets=[dg.AssetKey("patient_map")])
     assert result.success
     assert len(tries) == 3
-    first, second = (pause for pause in impatient if pause > 1)
+    # Chance may make the first one as short as Dagster's own naps, never the second.
+    first, second = sorted(impatient)[-2:]
     assert 0 < first <= 2 * float(RETRY.delay or 0)
     assert second > float(RETRY.delay or 0) / 2
 
