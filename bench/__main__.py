@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import pkgutil
 import runpy
+import signal
 import sys
 from pathlib import Path
 
@@ -33,6 +34,8 @@ def main(arguments: list[str]) -> int:
     if name not in known:
         print(f"There is no benchmark {name!r}. These exist: {', '.join(known)}.", file=sys.stderr)
         return 2
+    # As Ctrl-C does: a benchmark that is ended takes its servers and their data with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.argv = [f"bench.{name}", *rest]
     runpy.run_module(f"bench.{name}", run_name="__main__", alter_sys=True)
     return 0
