@@ -231,7 +231,7 @@ def plans(most: Annotated[int, typer.Option(help="How many, the newest first.")]
 
 @app.command()
 def undo(plan: Annotated[int, typer.Argument(help="The number of an applied plan.")]) -> None:
-    """Take a plan back: every row that nobody has changed since is as it was before."""
+    """Take a plan back: whatever nobody has changed since is as it was before."""
     from fm_migration.cli.links import undo as undo_plan
 
     undo_plan(_places(), console, plan)

@@ -83,7 +83,7 @@ class UndoConfig(dg.Config):
     tags=WRITES_LINKS,
     pool="database",
     retry_policy=RETRY,
-    description="Puts back every row that nobody has changed since.",
+    description="Puts back whatever nobody has changed since.",
 )
 def undo(
     context: dg.OpExecutionContext, config: UndoConfig, database: DatabaseResource, objects: ObjectStoreResource
@@ -103,8 +103,8 @@ def within(last: applying.LastApplied | None) -> dict[str, Any]:
     tags={**WRITES_LINKS, **LONG},
     # What the launchpad opens with: one number to fill in, where there would be an error about a missing entry.
     config={"ops": {"undo": {"config": {"plan": 0}}}},
-    description="Takes an applied plan back: every row that nobody has changed since is as it was before. Rows that "
-    "somebody has changed are left and listed.",
+    description="Takes an applied plan back: whatever nobody has changed since is as it was before. Rows in which "
+    "somebody has changed something are listed; of these the other columns go back.",
 )
 def undo_plan() -> None:
     undo()
