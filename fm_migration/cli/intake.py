@@ -14,7 +14,7 @@ from rich.table import Table
 from sqlalchemy import text
 
 from fm_migration.cli.instance import open_instance, prepare_dagster_home
-from fm_migration.intake.bringing import SOURCE, Told
+from fm_migration.intake.bringing import SOURCE, PhotographOutcome
 from fm_migration.intake.wishes import Wishes
 from fm_migration.ledger import transfers
 from fm_migration.operations.intake import IntakeResult, look_ahead, run_intake
@@ -39,13 +39,13 @@ def bring(places: Places, console: Console, wishes: Wishes, again: Sequence[str]
     """Bring photographs, and record it in Dagster as what happened to the asset."""
     lines = Console(stderr=True, highlight=False) if not console.is_terminal else None
 
-    def tell(told: Told) -> None:
+    def on_progress(told: PhotographOutcome) -> None:
         bar("photographs", told.done, max(told.expected, told.done))
         if lines is not None:
             why = f" ({told.reason})" if told.reason else ""
             lines.print(f"recid {told.recid}: {told.container} {told.state}, {told.bytes:,} bytes{why}", markup=False)
 
-    brought = run_intake(places, wishes, again=again, tell=tell)
+    brought = run_intake(places, wishes, again=again, on_progress=on_progress)
     if not wishes.dry_run:
         _record(places, brought)
     show(console, brought)

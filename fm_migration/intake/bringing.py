@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine, text
@@ -30,6 +29,7 @@ from fm_migration.filemaker.data_api.failures import (
     TransferLimitError,
 )
 from fm_migration.filemaker.data_api.records import EMPTY, Columns, Page, Record, Records, as_iso, without_containers
+from fm_migration.filemaker.rows import recid_of, uuid_of
 from fm_migration.intake.proving import Flaw, Proof, prove
 from fm_migration.intake.wishes import Ending, Wishes, counted, tries_needed
 from fm_migration.ledger import transfers
@@ -39,7 +39,7 @@ from fm_migration.objects.store import ObjectStore
 
 _Value = TypeVar("_Value")
 
-SOURCE = "filemaker_images"
+SOURCE = transfers.FILEMAKER_IMAGES
 #: An address is asked for this soon after its record was read.
 _FRESH_SECONDS = 240.0
 #: Tries of one container before others are given a turn.
@@ -67,7 +67,7 @@ where source <> :source and state = 'arrived'
 
 
 @dataclass(frozen=True)
-class Told:
+class PhotographOutcome:
     """What happened to one photograph, for whoever watches. Our own numbers only."""
 
     recid: str
@@ -142,7 +142,7 @@ class Workplace:
     #: Which bytes count towards `daily_bytes`: all, json or containers.
     counts: str = "all"
     run_id: str | None = None
-    tell: Callable[[Told], None] = lambda _told: None
+    on_progress: Callable[[PhotographOutcome], None] = lambda _told: None
     sleep: Callable[[float], None] = time.sleep
 
 
@@ -336,7 +336,7 @@ class Intake:
             SOURCE,
             record.number,
             self._recid(record),
-            _uuid(record.text(self._columns.fields.get("image_id"))),
+            uuid_of(record.text(self._columns.fields.get("image_id"))),
             record.modification,
             run_id=self._place.run_id,
         )
@@ -346,7 +346,7 @@ class Intake:
 
     def _here(self, connection: Connection, records: Sequence[Record]) -> dict[str, str]:
         """Objects that the last listing, or another source, has of these recids and image ids."""
-        ids = [_uuid(record.text(self._columns.fields.get("image_id"))) for record in records]
+        ids = [uuid_of(record.text(self._columns.fields.get("image_id"))) for record in records]
         asked = {
             "source": SOURCE,
             "recids": [self._recid(record) for record in records],
@@ -578,8 +578,8 @@ class Intake:
             outcome.present += 1
         else:
             outcome.quarantined += 1
-        self._place.tell(
-            Told(
+        self._place.on_progress(
+            PhotographOutcome(
                 transfer.recid or transfer.record,
                 transfer.state,
                 transfer.container or "",
@@ -599,8 +599,7 @@ class Intake:
 
     def _recid(self, record: Record) -> str:
         """The field recid; where it is not a number, FileMaker's own number of the record, as the dump was named by."""
-        told = record.text(self._columns.fields["recid"]).strip()
-        return told if told.isdecimal() and told.isascii() else record.number
+        return recid_of(record.text(self._columns.fields["recid"])) or record.number
 
     def _row(self, record: Record) -> SourceRow:
         fields = self._columns.fields
@@ -704,10 +703,3 @@ def _as_metadata(transfer: Transfer, proof: Proof) -> dict[str, str]:
         "fm-type": proof.content_type,
     }
     return told if proof.source_md5 is None else {**told, "fm-source-md5": proof.source_md5}
-
-
-def _uuid(told: str) -> str | None:
-    try:
-        return str(UUID(told.strip()))
-    except ValueError:
-        return None

@@ -16,6 +16,9 @@ from sqlalchemy import Connection, Engine, text
 
 from fm_migration.errors import TransientError
 
+#: The sources, as they stand in the column `source`.
+FILEMAKER_IMAGES = "filemaker_images"
+DESKTOP_EXPORT = "desktop_export"
 #: A number of our own for pg_try_advisory_lock.
 BRING_LOCK = 7_664_209
 

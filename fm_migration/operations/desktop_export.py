@@ -43,7 +43,7 @@ from fm_migration.settings import Settings
 from fm_migration.sources.bucket import key_layout
 from fm_migration.sources.desktop import Entry, ExportPlace, still_growing
 
-SOURCE = "desktop_export"
+SOURCE = transfers.DESKTOP_EXPORT
 WORKERS = 8
 #: How often what was done is written down.
 EVERY_SECONDS = 2.0

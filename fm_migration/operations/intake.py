@@ -17,7 +17,7 @@ from fm_migration.filemaker.data_api.client import DataApi
 from fm_migration.filemaker.data_api.containers import ByteSource, ContainerUrls, ODataValues
 from fm_migration.filemaker.data_api.failures import UNAVAILABLE, FileClosedError, TransferLimitError
 from fm_migration.filemaker.data_api.records import Columns, check_layout
-from fm_migration.intake.bringing import SOURCE, Intake, Outcome, Told, Workplace
+from fm_migration.intake.bringing import SOURCE, Intake, Outcome, PhotographOutcome, Workplace
 from fm_migration.intake.forecasting import Forecast, forecast
 from fm_migration.intake.wishes import Ending, Wishes
 from fm_migration.ledger import schema, transfers
@@ -65,7 +65,7 @@ def run_intake(
     *,
     again: Sequence[str] = (),
     run_id: str | None = None,
-    tell: Callable[[Told], None] = lambda _told: None,
+    on_progress: Callable[[PhotographOutcome], None] = lambda _told: None,
 ) -> IntakeResult:
     """Bring photographs from FileMaker. `again` names quarantined recids to be tried again, or `all`."""
     settings = places.settings
@@ -76,7 +76,7 @@ def run_intake(
             transfers.release(connection, SOURCE, None if EVERY_ONE in again else again)
     with DataApi(access, session_folder(settings), patience=_patience(settings)) as api:
         try:
-            outcome = _intake(api, places, wishes, run_id, tell).run()
+            outcome = _intake(api, places, wishes, run_id, on_progress).run()
         except TransferLimitError:
             # Refused at the log-in already.
             outcome = Outcome(Ending.SERVER_LIMIT)
@@ -89,7 +89,9 @@ def nothing_brought() -> IntakeResult:
     return IntakeResult(Outcome(Ending.NOT_SET), [], Forecast(0, 0, 0.0, None, ()))
 
 
-def _intake(api: DataApi, places: Places, wishes: Wishes, run_id: str | None, tell: Callable[[Told], None]) -> Intake:
+def _intake(
+    api: DataApi, places: Places, wishes: Wishes, run_id: str | None, on_progress: Callable[[PhotographOutcome], None]
+) -> Intake:
     """A run, after the layout was checked."""
     settings = places.settings
     profiles = columns.load_profiles(settings.export_columns)
@@ -109,7 +111,7 @@ def _intake(api: DataApi, places: Places, wishes: Wishes, run_id: str | None, te
         settings.zone,
         settings.filemaker_counts,
         run_id,
-        tell,
+        on_progress,
     )
     return Intake(api, found, ContainerUrls(api), second, place, wishes)
 

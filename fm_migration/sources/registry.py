@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from sqlalchemy import Connection
 
 from fm_migration.ledger.csv_metadata import SourceRows
+from fm_migration.ledger.transfers import DESKTOP_EXPORT, FILEMAKER_IMAGES
 from fm_migration.places import Places
 from fm_migration.sources.brought import BroughtSource
 from fm_migration.sources.export_file import ExportFileSource
@@ -15,8 +16,8 @@ from fm_migration.sources.interface import RowSource
 
 SOURCES: tuple[RowSource, ...] = (
     ExportFileSource(),
-    BroughtSource("desktop_export", "the desktop export"),
-    BroughtSource("filemaker_images", "FileMaker's Data API"),
+    BroughtSource(DESKTOP_EXPORT, "the desktop export"),
+    BroughtSource(FILEMAKER_IMAGES, "FileMaker's Data API"),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -73,12 +74,14 @@ def bring(engine: Engine, store: ObjectStore, tmp_path: Path) -> Callable[..., O
         *,
         odata: str | None = None,
         patience: Patience = QUICK,
-        tell: Callable[[Any], None] = lambda _told: None,
+        on_progress: Callable[[Any], None] = lambda _told: None,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> Outcome:
         with DataApi(access_to(server), tmp_path / "sessions", patience=patience) as api:
             columns = check_layout(api, CONTAINERS, built_in_profiles(), "_md5")
             second: ByteSource | None = ODataValues(api, odata, "id") if odata else None
-            place = Workplace(engine, store, (DUMP,), ZoneInfo("Australia/Melbourne"), tell=tell)
+            zone = ZoneInfo("Australia/Melbourne")
+            place = Workplace(engine, store, (DUMP,), zone, on_progress=on_progress, sleep=sleep)
             return Intake(api, columns, ContainerUrls(api), second, place, wishes or Wishes()).run()
 
     return run

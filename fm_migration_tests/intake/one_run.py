@@ -11,5 +11,5 @@ from fm_migration.places import find_places
 from fm_migration.settings import load_settings
 
 if __name__ == "__main__":
-    brought = run_intake(find_places(load_settings()), Wishes(), tell=lambda told: print(told, flush=True))  # noqa: T201
+    brought = run_intake(find_places(load_settings()), Wishes(), on_progress=lambda told: print(told, flush=True))  # noqa: T201
     print(brought.outcome.ending.value)  # noqa: T201

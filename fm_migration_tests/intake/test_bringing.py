@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 
 from fm_migration.errors import TransientError
 from fm_migration.filemaker.data_api.failures import FileMakerError
-from fm_migration.intake.bringing import SOURCE, Outcome, Told
+from fm_migration.intake.bringing import SOURCE, Outcome, PhotographOutcome
 from fm_migration.intake.wishes import Ending, Wishes
 from fm_migration.ledger import transfers
 from fm_migration.objects.store import ObjectStore
@@ -101,13 +101,13 @@ def test_odata_takes_over_while_the_other_engine_is_down(server: Start, bring: B
     # The breaker asks again after a minute; the records are all of one page, so OData needs no session.
     patience = replace(QUICK, first=60.0, engine_first=60.0)
 
-    def tell(told: Told) -> None:
+    def on_progress(told: PhotographOutcome) -> None:
         if told.done == 3:
             clinic.stop_engine()
         if told.done == 12:
             clinic.start_engine()
 
-    outcome = bring(clinic, odata="Images", patience=replace(patience, engine_longest=60.0), tell=tell)
+    outcome = bring(clinic, odata="Images", patience=replace(patience, engine_longest=60.0), on_progress=on_progress)
     assert outcome.by_odata == 9
     assert outcome.storms == 1
     assert brought(store) == _alive(clinic)
@@ -116,11 +116,11 @@ def test_odata_takes_over_while_the_other_engine_is_down(server: Start, bring: B
 def test_a_second_way_that_does_not_work_gives_nobody_up(server: Start, bring: Bring, store: ObjectStore) -> None:
     clinic = server(records=8)
 
-    def tell(told: Told) -> None:
+    def on_progress(told: PhotographOutcome) -> None:
         if told.done == 2:
             clinic.storms([Storm(on=["container"], times=1, for_requests=4, covers=["container", "product"])])
 
-    outcome = bring(clinic, odata="Nowhere", tell=tell)
+    outcome = bring(clinic, odata="Nowhere", on_progress=on_progress)
     assert (outcome.by_odata, outcome.quarantined) == (0, 0)
     assert brought(store) == _alive(clinic)
 
@@ -130,12 +130,12 @@ def test_without_odata_a_dead_engine_is_waited_for_and_no_longer_than_is_wished(
 ) -> None:
     clinic = server(records=6)
 
-    def tell(told: Told) -> None:
+    def on_progress(told: PhotographOutcome) -> None:
         if told.done == 2:
             clinic.stop_engine()
 
     with pytest.raises(TransientError, match="has not come back"):
-        bring(clinic, patience=replace(QUICK, engine_total=0.3), tell=tell)
+        bring(clinic, patience=replace(QUICK, engine_total=0.3), on_progress=on_progress)
     assert sum(one.state == "arrived" for one in states(engine).values()) == 2
     clinic.start_engine()
     assert bring(clinic).arrived == 4
@@ -264,8 +264,8 @@ def test_a_storm_of_every_kind_costs_no_photograph(server: Start, bring: Bring, 
 
 def test_whoever_watches_is_told_of_each_photograph(server: Start, bring: Bring) -> None:
     clinic = server(records=5)
-    told: list[Told] = []
-    bring(clinic, tell=told.append)
+    told: list[PhotographOutcome] = []
+    bring(clinic, on_progress=told.append)
     assert [(one.recid, one.state, one.done, one.expected) for one in told] == [
         (str(number), "arrived", number, 5) for number in range(1, 6)
     ]

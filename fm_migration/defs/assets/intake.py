@@ -14,7 +14,7 @@ from fm_migration.defs.catalogue import OWNERS, column_lineage, storage, table_m
 from fm_migration.defs.failures import readable_failures
 from fm_migration.defs.limits import RETRY
 from fm_migration.defs.resources import DatabaseResource, SettingsResource
-from fm_migration.intake.bringing import Told
+from fm_migration.intake.bringing import PhotographOutcome
 from fm_migration.intake.wishes import QuietHours, Wishes
 from fm_migration.ledger.transfers import Standing
 from fm_migration.operations.intake import IntakeResult, nothing_brought, run_intake
@@ -112,7 +112,7 @@ def filemaker_images(
             brought = nothing_brought()
         else:
             brought = run_intake(
-                settings.places(), wishes, again=config.again, run_id=context.run.run_id, tell=_into_the_output()
+                settings.places(), wishes, again=config.again, run_id=context.run.run_id, on_progress=_into_the_output()
             )
         with database.engine().connect() as connection:
             table = table_metadata(connection, "fm_migration.transfer")
@@ -136,16 +136,16 @@ def told_metadata(brought: IntakeResult, table: dict[str, Any]) -> dict[str, Any
     }
 
 
-def _into_the_output() -> Callable[[Told], None]:
+def _into_the_output() -> Callable[[PhotographOutcome], None]:
     """A line for each photograph into the run's output: an event for each would fill Dagster's database."""
 
-    def tell(told: Told) -> None:
+    def on_progress(told: PhotographOutcome) -> None:
         what = f"{told.container}, {told.bytes:,} bytes" if told.state == "arrived" else told.state
         why = f" ({told.reason})" if told.reason else ""
         # Numbers and names of fields only: the output of runs is kept.
         print(f"recid {told.recid}: {what}{why} [{told.done} of {told.expected}]", file=sys.stderr)  # noqa: T201
 
-    return tell
+    return on_progress
 
 
 def summary(brought: IntakeResult) -> str:
